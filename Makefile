@@ -1,0 +1,23 @@
+# Each command makes the virtual environment that it needs.
+PYTHON ?= python3
+
+.PHONY: run test lint clean
+
+run: ## Serve the sample release tree
+	@$(PYTHON) -m venv .venv/run
+	@.venv/run/bin/pip install --quiet --editable .
+	.venv/run/bin/twistd --nodaemon --pidfile= otaserver
+
+test: ## Run the tests
+	@$(PYTHON) -m venv .venv/test
+	@.venv/test/bin/pip install --quiet --editable '.[test]'
+	.venv/test/bin/python -m pytest
+
+lint: ## Run the linter and the type checker
+	@$(PYTHON) -m venv .venv/lint
+	@.venv/lint/bin/pip install --quiet --editable '.[test,lint]'
+	.venv/lint/bin/ruff check .
+	.venv/lint/bin/mypy
+
+clean: ## Remove what the commands made
+	rm -rf .venv build *.egg-info .otaserver .cache

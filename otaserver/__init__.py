@@ -1,0 +1,1 @@
+"""Over-the-air updates for fleets of MicroPython devices, over HTTP and FTP."""

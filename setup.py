@@ -1,0 +1,36 @@
+"""Packaging of otaserver: a Twisted server, and its plugin for ``twistd``."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).parent
+
+setup(
+    name="otaserver",
+    version="0.1.0",
+    description="Over-the-air updates for fleets of MicroPython devices, over HTTP and FTP.",
+    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="MIT",
+    python_requires=">=3.10",
+    install_requires=["Twisted>=26.10", "packaging>=24"],
+    extras_require={
+        "test": ["pytest>=8", "hypothesis>=6.100"],
+        "lint": ["ruff>=0.9", "mypy>=1.15"],
+    },
+    packages=[*find_packages(include=["otaserver", "otaserver.*"]), "twisted.plugins"],
+    # plugins/ must never hold an __init__.py: it would replace Twisted's own.
+    package_dir={"twisted.plugins": "plugins"},
+    package_data={"otaserver": ["py.typed"]},
+    # twistd looks for plugins in the folders of sys.path; only the strict kind
+    # of editable install puts a real folder there.
+    options={"editable_wheel": {"mode": "strict"}},
+    zip_safe=False,
+    classifiers=[
+        "Framework :: Twisted",
+        "Operating System :: POSIX :: Linux",
+        "Programming Language :: Python :: 3",
+        "Topic :: System :: Software Distribution",
+    ],
+)

@@ -1,0 +1,41 @@
+"""Small ESP32 application images, for the sample tree and for tests.
+
+The layout is the one in Espressif's "App Image Format": a header that begins
+with 0xE9, one segment that begins with the application's description, a
+checksum, and the SHA-256 of all that.
+"""
+
+import hashlib
+import struct
+import sys
+from pathlib import Path
+
+LOAD_ADDRESS = 0x3F400020
+DESCRIPTION_MAGIC = 0xABCD5432
+CHECKSUM_SEED = 0xEF
+
+
+def esp_image(version: str, payload: bytes = b"") -> bytes:
+    """Build an image that says it is ``version`` and carries ``payload``."""
+    description = struct.pack(
+        "<II8x32s32s16s16s32s32s80x",
+        DESCRIPTION_MAGIC, 0, version.encode(), b"otaserver-sample",
+        b"00:00:00", b"Jan  1 2026", b"v4.4", hashlib.sha256(payload).digest(),
+    )  # fmt: skip
+    segment = description + payload
+    segment += b"\0" * (-len(segment) % 4)
+    header = struct.pack("<BBBBI", 0xE9, 1, 2, 0x20, 0x400800A0)
+    header += struct.pack("<B3sHB8xB", 0xEE, b"\0\0\0", 0, 0, 1)
+    image = header + struct.pack("<II", LOAD_ADDRESS, len(segment)) + segment
+    checksum = CHECKSUM_SEED
+    for byte in segment:
+        checksum ^= byte
+    image += b"\0" * (-(len(image) + 1) % 16) + bytes([checksum])
+    return image + hashlib.sha256(image).digest()
+
+
+if __name__ == "__main__":
+    for version in sys.argv[2:]:
+        payload = hashlib.shake_256(version.encode()).digest(12_000)
+        path = Path(sys.argv[1]) / f"firmware_{version}.bin"
+        path.write_bytes(esp_image(version, payload))

@@ -1,0 +1,195 @@
+"""One connection of a client: who it is, and how long it may take."""
+
+from enum import Enum
+from math import inf
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.protocol import connectionDone
+from twisted.python.failure import Failure
+from twisted.web.http import HTTPChannel
+
+from otaserver.http.answers import Answer, head, sentence
+from otaserver.progress import Progress
+from otaserver.transfer import Transfer
+
+if TYPE_CHECKING:
+    from otaserver.http.site import Site
+
+MAX_BODY_BYTES = 1 << 16
+
+# How long a client that was refused, or timed out, may take to hear of it.
+_LINGER_S = 5.0
+
+
+class _State(Enum):
+    IDLE = "waiting for a request"
+    RECEIVING = "receiving one"
+    ANSWERING = "answering it"
+    CLOSING = "closing"
+
+
+class Channel(HTTPChannel):
+    """A connection with limits on everything that a client can draw out.
+
+    Attributes:
+        site: the site that it belongs to.
+        peer_host: the client's address; empty where it has none.
+    """
+
+    site: "Site"
+    transport: Any
+
+    def connectionMade(self) -> None:
+        """Admit the connection, or turn it away."""
+        # Asking the socket again for each request would take as long as answering.
+        self._peer = self.transport.getPeer()
+        self._host = self.transport.getHost()
+        self.peer_host: str = getattr(self._peer, "host", "")
+        self._state = _State.RECEIVING
+        self._transfer: Transfer | None = None
+        self._progress: Progress | None = None
+        super().connectionMade()
+        self._is_admitted = self.site.admit(self)
+        self._deadline_s = self.site.now_s + self.site.timeouts.request_s
+        if not self._is_admitted:
+            self.refuse(
+                sentence(503, "There are too many connections; try again.", Retry_After="10")
+            )
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """Forget the connection."""
+        self.site.forget(self, self._is_admitted)
+        super().connectionLost(reason)
+
+    def getPeer(self) -> Any:
+        """Tell the client's address."""
+        return self._peer
+
+    def getHost(self) -> Any:
+        """Tell the address that the client reached."""
+        return self._host
+
+    def own_authority(self) -> str:
+        """Write the address that the client reached as a URL does."""
+        host = getattr(self._host, "host", "localhost")
+        port = getattr(self._host, "port", None)
+        shown = f"[{host}]" if ":" in host else host
+        usual_port = 443 if self.isSecure() else 80
+        return shown if port in (None, usual_port) else f"{shown}:{port}"
+
+    def dataReceived(self, data: bytes) -> None:
+        """Take what the client sends; the first byte of a request starts its time."""
+        if self._state is _State.IDLE:
+            self._state = _State.RECEIVING
+            self._deadline_s = self.site.now_s + self.site.timeouts.request_s
+        if self._state is not _State.CLOSING:
+            super().dataReceived(data)
+
+    def lineReceived(self, line: bytes) -> None:
+        """Take a line of the head, unless what came before was refused."""
+        if self._state is not _State.CLOSING:
+            super().lineReceived(line)
+
+    def rawDataReceived(self, data: bytes) -> None:
+        """Take a part of a body, unless the request was refused."""
+        if self._state is not _State.CLOSING:
+            super().rawDataReceived(data)
+
+    def lineLengthExceeded(self, line: bytes) -> None:
+        """Refuse a line that never ends."""
+        self._respondToBadRequestAndDisconnect()
+
+    def allHeadersReceived(self) -> None:
+        """Refuse a body that nothing here has a use for."""
+        if self.length is None or self.length > MAX_BODY_BYTES:
+            # In case the caller goes on with the request.
+            self.length = None
+            self.refuse(sentence(413, f"A body is of {MAX_BODY_BYTES} bytes at most."))
+        else:
+            super().allHeadersReceived()
+
+    def allContentReceived(self) -> None:
+        """Answer the request, which may take its time from now on."""
+        self._state = _State.ANSWERING
+        self._deadline_s = inf
+        super().allContentReceived()
+
+    def requestDone(self, request: Any) -> None:
+        """Wait for the next request."""
+        self._state = _State.IDLE
+        self._deadline_s = self.site.now_s + self.site.timeouts.idle_s
+        super().requestDone(request)
+
+    def checkPersistence(self, request: Any, version: bytes) -> bool:
+        """Tell whether the connection stays open (RFC 9112, section 9.3)."""
+        fields = request.requestHeaders.getRawHeaders(b"Connection") or ()
+        options = {option.strip().lower() for field in fields for option in field.split(b",")}
+        if version == b"HTTP/1.1":
+            return b"close" not in options
+        return b"keep-alive" in options and b"close" not in options
+
+    def send(self, transfer: Transfer) -> "Deferred[None]":
+        """Lend the transport to a transfer, and take it back when that is done."""
+        self._transfer = transfer
+        timeouts = self.site.timeouts
+        self._progress = Progress(self.site.now_s, timeouts.stall_s, timeouts.min_rate)
+        self.transport.unregisterProducer()
+
+        def done(result: Any) -> Any:
+            self._transfer = self._progress = None
+            return result
+
+        def take_back(_: None) -> None:
+            self.transport.registerProducer(self, True)
+
+        return transfer.start(self.transport).addBoth(done).addCallback(take_back)
+
+    def refuse(self, answer: Answer) -> None:
+        """Answer what is no request, and take nothing more."""
+        version = b"HTTP/1.1"
+        self.transport.write(
+            head(answer, version, self.site.date_line, is_persistent=False, is_legacy=False)
+            + answer.body
+        )
+        self.site.log_refusal(self, answer)
+        self._close()
+
+    def check_time(self, now_s: float) -> None:
+        """End what takes too long; the site calls this once a second.
+
+        Args:
+            now_s: the time, in seconds.
+        """
+        if self._transfer is not None and self._progress is not None:
+            if self._progress.is_stalled(now_s, self._transfer.delivered_bytes):
+                self.transport.abortConnection()
+        elif now_s >= self._deadline_s:
+            self._time_out()
+
+    def _time_out(self) -> None:
+        if self._state is _State.CLOSING:
+            self.transport.abortConnection()
+        elif self._state is _State.RECEIVING and self.requests:
+            self.refuse(sentence(408, "The request took too long to arrive."))
+        else:
+            self._state = _State.CLOSING
+            self._deadline_s = self.site.now_s + _LINGER_S
+            self.loseConnection()
+
+    def _close(self) -> None:
+        """Send what was written, then wait for the client to hang up.
+
+        To hang up first, with some of the request unread, would make the kernel
+        drop the answer.
+        """
+        self._state = _State.CLOSING
+        self._deadline_s = self.site.now_s + _LINGER_S
+        self.persistent = False
+        if hasattr(self.transport, "loseWriteConnection"):
+            self.transport.loseWriteConnection()
+        else:
+            self.loseConnection()
+
+    def _respondToBadRequestAndDisconnect(self) -> None:
+        self.refuse(sentence(400, "The request is not HTTP as this server knows it."))

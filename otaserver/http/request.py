@@ -1,0 +1,249 @@
+"""One request: from the bytes of its head to the bytes of its answer."""
+
+import os
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.web import http
+
+from otaserver.files import FileChanged, open_stamped
+from otaserver.http.answers import Answer, answer, head, not_modified, sentence
+from otaserver.http.conditions import (
+    Precondition,
+    UnsatisfiableRange,
+    precondition,
+    wanted_range,
+)
+from otaserver.http.content import FileAnswer
+from otaserver.http.target import BadTarget, Target, checked_host, parse_target
+from otaserver.paths import BadPath
+from otaserver.transfer import (
+    BytesTransfer,
+    FileTransfer,
+    Transfer,
+    TransferAborted,
+    read_if_cached,
+)
+from otaserver.update_request import BadUpdateRequest
+
+if TYPE_CHECKING:
+    from otaserver.http.channel import Channel
+
+# What is written together with the head; a larger body is sent as it is taken.
+FIRST_WRITE_BYTES = 1 << 16
+
+_GONE = sentence(HTTPStatus.NOT_FOUND, "The file was removed.")
+_CHANGING = sentence(
+    HTTPStatus.SERVICE_UNAVAILABLE, "The file is being changed; try again.", Retry_After="2"
+)
+_NO_SUCH_METHOD = sentence(
+    HTTPStatus.METHOD_NOT_ALLOWED, "Only GET and HEAD are answered here.", Allow="GET, HEAD"
+)
+
+
+class Request(http.Request):
+    """A request for something in the release tree."""
+
+    log = Logger()
+    channel: "Channel"
+
+    _transfer: Transfer | None = None
+
+    def gotLength(self, length: int | None) -> None:
+        """Prepare for a body, whose length the channel has checked."""
+
+    def handleContentChunk(self, data: bytes) -> None:
+        """Drop a part of a body: nothing here has a use for one."""
+
+    def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
+        """Answer, now that all of the request is there."""
+        self.method, self.uri, self.clientproto = command, path, version
+        self.process()
+
+    def process(self) -> None:
+        """Answer as before, where the same was asked before, or find the answer."""
+        hosts = self.requestHeaders.getRawHeaders(b"Host") or []
+        if self.method not in (b"GET", b"HEAD"):
+            self._send(_NO_SUCH_METHOD)
+            return
+        known = self.channel.site.known_answer(self.uri, hosts)
+        if known is not None:
+            self._send(known)
+        else:
+            self._find(hosts)
+
+    def connectionLost(self, reason: Failure) -> None:
+        """End what was being sent."""
+        if self._transfer is not None:
+            self.sentLength -= self._left_bytes - self._transfer.delivered_bytes
+            self.channel.site.log(self)
+            self._transfer.stopProducing()
+        super().connectionLost(reason)
+
+    def _find(self, hosts: Sequence[bytes]) -> None:
+        site = self.channel.site
+        try:
+            target = parse_target(self.uri)
+            found = site.content.at(target, self._base_url(target, hosts))
+        except (BadTarget, BadPath, BadUpdateRequest) as error:
+            self._send(sentence(HTTPStatus.BAD_REQUEST, str(error)))
+            return
+        if isinstance(found, FileAnswer):
+            self._send_file(found)
+            return
+        found.addCallback(site.remember(self.uri, hosts))
+        found.addCallbacks(self._send, self._fail)
+
+    def _base_url(self, target: Target, hosts: Sequence[bytes]) -> str:
+        if len(hosts) > 1:
+            raise BadTarget("The request has more than one Host header.")
+        if target.authority is not None:
+            host = checked_host(target.authority)
+        elif hosts:
+            host = checked_host(hosts[0])
+        else:
+            host = self.channel.own_authority()
+        scheme = "https" if self.channel.isSecure() else "http"
+        return self.channel.site.public_url or f"{scheme}://{host}"
+
+    def _fail(self, failure: Failure) -> None:
+        self.log.failure("A request failed", failure)
+        self._send(sentence(HTTPStatus.INTERNAL_SERVER_ERROR, "The server failed; see its log."))
+
+    def _send(self, answer: Answer) -> None:
+        """Send an answer whose body is at hand."""
+        if self._disconnected:
+            return
+        if answer.etag and self.requestHeaders.hasHeader(b"If-None-Match"):
+            condition = precondition(self._header, answer.etag, None)
+            if condition is Precondition.NOT_MODIFIED:
+                answer = not_modified(answer)
+        body = b"" if self.method == b"HEAD" else answer.body
+        if len(body) <= FIRST_WRITE_BYTES:
+            self._write(answer, body)
+            self.finish()
+        else:
+            self._write(answer, body[:FIRST_WRITE_BYTES])
+            left_bytes = len(body) - FIRST_WRITE_BYTES
+            self._start(BytesTransfer(body[FIRST_WRITE_BYTES:]), left_bytes)
+
+    def _send_file(self, found: FileAnswer) -> None:
+        """Send the part of a file that is asked for, if it is still the same file."""
+        file = found.file
+        condition = precondition(self._header, found.etag, file.mtime_s)
+        if condition is Precondition.NOT_MODIFIED:
+            self._send(not_modified(answer(HTTPStatus.OK, found.fields)))
+            return
+        if condition is Precondition.FAILED:
+            self._send(
+                sentence(HTTPStatus.PRECONDITION_FAILED, "The file is not the one asked for.")
+            )
+            return
+        try:
+            part = wanted_range(self._header, file.size_bytes, found.etag, file.mtime_s)
+        except UnsatisfiableRange:
+            self._send(_no_such_range(file.size_bytes))
+            return
+        if part is None:
+            offset, length = 0, file.size_bytes
+            whole = answer(HTTPStatus.OK, found.fields, body_bytes=length)
+            self._open(found, whole, offset, length)
+        else:
+            offset, length = part
+            content_range = f"bytes {offset}-{offset + length - 1}/{file.size_bytes}"
+            fields = {**found.fields, "Content-Range": content_range}
+            partial = answer(HTTPStatus.PARTIAL_CONTENT, fields, body_bytes=length)
+            self._open(found, partial, offset, length)
+
+    def _open(self, found: FileAnswer, answer: Answer, offset: int, length: int) -> None:
+        try:
+            descriptor = open_stamped(self.channel.site.path_of(found.file), found.file.stamp)
+        except FileNotFoundError:
+            self._send(_GONE)
+            return
+        except FileChanged:
+            self._send(_CHANGING)
+            return
+        except OSError as error:
+            self.log.warn("{path} can't be sent: {error}", path=found.file.path, error=error)
+            self._send(_CHANGING)
+            return
+        if self.method == b"HEAD":
+            os.close(descriptor)
+            self._write(answer, b"")
+            self.finish()
+            return
+        self._begin(descriptor, answer, offset, length)
+
+    def _begin(self, descriptor: int, answer: Answer, offset: int, length: int) -> None:
+        """Read what goes out together with the head, then send the rest."""
+
+        def send(first: bytes) -> None:
+            if self._disconnected:
+                os.close(descriptor)
+                return
+            self._write(answer, first)
+            left_bytes = length - len(first)
+            if left_bytes:
+                worker = self.channel.site.worker
+                rest = FileTransfer(descriptor, offset + len(first), left_bytes, worker)
+                self._start(rest, left_bytes)
+            else:
+                os.close(descriptor)
+                self.finish()
+
+        def fail(failure: Failure) -> None:
+            os.close(descriptor)
+            self._fail(failure)
+
+        first_bytes = min(length, FIRST_WRITE_BYTES)
+        first = read_if_cached(descriptor, offset, first_bytes)
+        if first is not None:
+            send(first)
+        else:
+            worker = self.channel.site.worker
+            reading = worker.run(os.pread, descriptor, first_bytes, offset)
+            reading.addCallbacks(send, fail)
+
+    def _write(self, answer: Answer, first: bytes) -> None:
+        """Write a head and the first bytes of a body, at once."""
+        self.startedWriting = 1
+        self.code = answer.status
+        self.sentLength = len(first)
+        channel = self.channel
+        site = channel.site
+        is_legacy = site.legacy and self.clientproto == b"HTTP/1.0"
+        channel.transport.write(
+            head(answer, self.clientproto, site.date_line, bool(channel.persistent), is_legacy)
+            + first
+        )
+
+    def _start(self, transfer: Transfer, left_bytes: int) -> None:
+        self._transfer = transfer
+        self._left_bytes = left_bytes
+        self.sentLength += left_bytes
+
+        def done(_: None) -> None:
+            self._transfer = None
+            self.finish()
+
+        def broken(failure: Failure) -> None:
+            if not failure.check(TransferAborted):
+                self.log.warn("{error}", error=failure.getErrorMessage())
+
+        self.channel.send(transfer).addCallbacks(done, broken)
+
+    def _header(self, name: str) -> str | None:
+        values = self.requestHeaders.getRawHeaders(name.encode())
+        return b", ".join(values).decode("latin-1") if values else None
+
+
+def _no_such_range(size_bytes: int) -> Answer:
+    return sentence(
+        HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE,
+        f"The file has {size_bytes} bytes, and none of them is in the range.",
+        Content_Range=f"bytes */{size_bytes}",
+    )

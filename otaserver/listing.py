@@ -1,0 +1,179 @@
+"""What is on disk in a release tree, before anything of it is read.
+
+Here stands what can be part of a tree at all: regular files and folders with
+names in UTF-8, and links that stay inside the tree.
+"""
+
+import os
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from otaserver.catalogue import Stamp
+from otaserver.files import stamp_of
+
+MAX_DEPTH = 64
+
+_NEVER_SERVED = frozenset({"pymakr.conf", "Thumbs.db", "desktop.ini", "__pycache__"})
+
+Ancestors = frozenset[tuple[int, int]]
+
+
+def is_served(name: str) -> bool:
+    """Tell whether a name can be part of a release tree at all.
+
+    Dot-names (``.git``, ``.DS_Store``), what editors and file managers leave
+    behind (``main.py~``, ``#main.py#``, ``main.py.swp``), and ``pymakr.conf``
+    are not.
+    """
+    return not (
+        name.startswith(".")
+        or name.endswith(("~", ".swp", ".swo", ".swx"))
+        or (name.startswith("#") and name.endswith("#"))
+        or name in _NEVER_SERVED
+    )
+
+
+@dataclass(slots=True)
+class Listing:
+    """One folder as it is on disk.
+
+    Attributes:
+        path: where it is below the root, without a leading ``/``.
+        mtime_ns, ctime_ns: when its listing, and anything about it, changed.
+        files: the stamps of its files, by name, in order.
+        folder_names: its sub-folders, in order.
+        folders: their listings, where they were asked for.
+        is_complete: whether all of it could be read.
+        ancestors: device and inode of it and of all folders above it.
+    """
+
+    path: str
+    mtime_ns: int
+    ctime_ns: int
+    files: dict[str, Stamp] = field(default_factory=dict)
+    folder_names: list[str] = field(default_factory=list)
+    folders: dict[str, "Listing"] = field(default_factory=dict)
+    is_complete: bool = True
+    ancestors: Ancestors = frozenset()
+
+    def walk(self) -> Iterator["Listing"]:
+        """Go through this folder and every one below it."""
+        yield self
+        for folder in self.folders.values():
+            yield from folder.walk()
+
+    def changed_ns(self) -> int:
+        """Say when anything in it last changed, in nanoseconds since 1970."""
+        return max(
+            max([listing.ctime_ns, *(stamp.ctime_ns for stamp in listing.files.values())])
+            for listing in self.walk()
+        )
+
+
+class Lister:
+    """Lists the folders of one release tree.
+
+    Args:
+        root: the tree's folder.
+
+    Attributes:
+        problems: what was found wrong, a sentence each.
+    """
+
+    def __init__(self, root: str) -> None:
+        self._root = os.path.realpath(root)
+        self.problems: list[str] = []
+
+    def absolute(self, path: str) -> str:
+        """Turn a path below the root into one that can be opened."""
+        return f"{self._root}/{path}" if path else self._root
+
+    def list(self, path: str, ancestors: Ancestors = frozenset()) -> Listing:
+        """List one folder.
+
+        Args:
+            path: where it is below the root.
+            ancestors: device and inode of every folder above it.
+
+        Raises:
+            OSError: the folder can't be read.
+        """
+        status = os.stat(self.absolute(path))
+        identity = (status.st_dev, status.st_ino)
+        listing = Listing(
+            path, status.st_mtime_ns, status.st_ctime_ns, ancestors=ancestors | {identity}
+        )
+        if identity in ancestors:
+            self._leave_out(path, "leads back to a folder that it is in")
+            return listing
+        if len(ancestors) >= MAX_DEPTH:
+            self._leave_out(path, f"is more than {MAX_DEPTH} folders deep")
+            listing.is_complete = False
+            return listing
+        with os.scandir(self.absolute(path)) as entries:
+            for entry in sorted(entries, key=lambda entry: entry.name):
+                if is_served(entry.name):
+                    self._add(listing, entry)
+        return listing
+
+    def list_all(self, path: str, ancestors: Ancestors) -> Listing:
+        """List a folder and everything below it; what can't be read makes it incomplete."""
+        try:
+            listing = self.list(path, ancestors)
+        except FileNotFoundError:
+            # It went while its parent was listed, which the next scan sees.
+            return Listing(path, 0, 0, is_complete=False)
+        except OSError as error:
+            self.problems.append(f"{path} can't be read: {error.strerror}")
+            return Listing(path, 0, 0, is_complete=False)
+        for name in listing.folder_names:
+            folder = self.list_all(f"{path}/{name}", listing.ancestors)
+            listing.folders[name] = folder
+            listing.is_complete &= folder.is_complete
+        return listing
+
+    def _add(self, listing: Listing, entry: os.DirEntry[str]) -> None:
+        path = f"{listing.path}/{entry.name}" if listing.path else entry.name
+        if not _is_utf8(path):
+            shown = os.fsencode(path).decode(errors="backslashreplace")
+            self._leave_out(shown, "is not named in UTF-8")
+            listing.is_complete = False
+            return
+        if entry.is_symlink() and not self._stays_inside(path):
+            self._leave_out(path, "is a link to something that is not in the tree")
+            return
+        try:
+            status = entry.stat()
+        except FileNotFoundError:
+            listing.is_complete = False
+            return
+        except OSError as error:
+            self._leave_out(path, f"can't be read: {error.strerror}")
+            listing.is_complete = False
+            return
+        if stat.S_ISDIR(status.st_mode):
+            listing.folder_names.append(entry.name)
+        elif stat.S_ISREG(status.st_mode):
+            listing.files[entry.name] = stamp_of(status)
+        else:
+            self._leave_out(path, "is neither a file nor a folder")
+
+    def _stays_inside(self, path: str) -> bool:
+        """Tell whether a link leads to something that the tree itself serves."""
+        target = os.path.realpath(self.absolute(path))
+        if not target.startswith(self._root + "/") or not os.path.exists(target):
+            return False
+        return all(map(is_served, target[len(self._root) + 1 :].split("/")))
+
+    def _leave_out(self, path: str, why: str) -> None:
+        self.problems.append(f"{path} {why}, and is left out")
+
+
+def _is_utf8(name: str) -> bool:
+    # What the file system has beside UTF-8 reaches Python as lone surrogates.
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

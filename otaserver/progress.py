@@ -1,0 +1,33 @@
+"""Whether a transfer still gets anywhere."""
+
+
+class Progress:
+    """Watches how much of a transfer has arrived.
+
+    A reader who takes a byte a second is as bad as one who takes none, so what
+    counts is a rate, over a window long enough for a bad link to recover.
+
+    Args:
+        now_s: when the transfer began, in seconds.
+        window_s: how long the rate may stay too low, in seconds.
+        min_rate: the lowest rate, in bytes a second.
+    """
+
+    def __init__(self, now_s: float, window_s: float, min_rate: float) -> None:
+        self._window_s = window_s
+        self._min_bytes = window_s * min_rate
+        self._since_s = now_s
+        self._bytes_before = 0
+
+    def is_stalled(self, now_s: float, delivered_bytes: int) -> bool:
+        """Tell whether the transfer should be given up.
+
+        Args:
+            now_s: the time, in seconds.
+            delivered_bytes: how much has arrived since the transfer began.
+        """
+        if now_s - self._since_s < self._window_s:
+            return False
+        is_stalled = delivered_bytes - self._bytes_before < self._min_bytes
+        self._since_s, self._bytes_before = now_s, delivered_bytes
+        return is_stalled

@@ -1,0 +1,195 @@
+"""``twistd otaserver``: the options, and how everything is wired together."""
+
+import os
+import resource
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from twisted.application import strports
+from twisted.application.service import MultiService
+from twisted.internet.error import CannotListenError
+from twisted.python import usage
+
+from otaserver.access_log import AccessLog
+from otaserver.byte_cache import ByteCache
+from otaserver.errors import OTAServerError
+from otaserver.hashes import HashStore
+from otaserver.http.content import Content
+from otaserver.http.site import Site, Timeouts
+from otaserver.limits import ConnectionLimits
+from otaserver.manifest_cache import ManifestCache
+from otaserver.watch import CatalogueWatch
+from otaserver.worker import ThreadWorker
+
+
+class CannotStart(OTAServerError, SystemExit):
+    """The server can't run as it was asked to.
+
+    It is both kinds of exception: twistd tidies up after the one, and Python
+    ends the process with the other's line and without a traceback.
+    """
+
+    def __init__(self, why: str) -> None:
+        super().__init__(why)
+        self.code = f"otaserver: {why}"
+
+
+def _at_least(least: float, kind: Callable[[str], Any]) -> Callable[[str], Any]:
+    def checked(text: str) -> Any:
+        number = kind(text)
+        if not least <= number < float("inf"):
+            raise ValueError(f"it must be {least} or more")
+        return number
+
+    checked.coerceDoc = f"a number, {least} or more"  # type: ignore[attr-defined]
+    return checked
+
+
+_SECONDS = _at_least(0, float)
+_COUNT = _at_least(0, int)
+
+
+class Options(usage.Options):
+    """The command line of ``twistd otaserver``."""
+
+    synopsis = "[options]"
+    longdesc = (
+        "Brings MicroPython devices from the version that they run to the newest one: serves "
+        "a folder of releases, as manifests that say what a device must do, and as files. "
+        "Without options it serves ./releases over HTTP on port 8000. Times are in seconds, "
+        "sizes in bytes."
+    )
+    optParameters = [
+        ["root", "r", "releases", "The release tree: the folder that is served."],
+        ["http", None, "tcp:8000", "Where to serve HTTP, as an endpoint; '' for nowhere."],
+        ["public-url", None, "", "What URLs begin with, instead of the host that a client names."],
+        ["settle", None, 2.0, "How long a release must have been left alone.", _SECONDS],
+        ["poll", None, 2.0, "The time between two looks at the tree.", _at_least(0.1, float)],
+        ["state", None, ".otaserver", "The folder for what outlives the server: hashes."],
+        ["cache-size", None, 32 << 20, "How much of encoded manifests may be kept.", _COUNT],
+        ["max-connections", None, 2000, "Connections in all; 0 for no limit.", _COUNT],
+        ["max-per-address", None, 200, "Connections from one address; 0 for no limit.", _COUNT],
+        ["request-timeout", None, 30.0, "The time to send a request.", _SECONDS],
+        ["idle-timeout", None, 60.0, "The time between two requests.", _SECONDS],
+        ["stall-timeout", None, 60.0, "How long a client may read too slowly.", _SECONDS],
+        ["min-rate", None, 100.0, "What is too slow, in bytes a second.", _SECONDS],
+    ]
+    optFlags = [
+        ["legacy", None, "Serve the original client: absolute paths, heads that it can read."],
+        ["no-access-log", None, "Don't log requests."],
+    ]
+
+    def postOptions(self) -> None:
+        """Check what can be checked before anything is started."""
+        self["root"] = str(Path(self["root"]).absolute())
+        self["state"] = Path(self["state"]).absolute()
+        self["public-url"] = self["public-url"].rstrip("/")
+        _check_root(Path(self["root"]))
+        _check_public_url(self["public-url"])
+        if not self["http"]:
+            raise CannotStart("there is nothing to serve: --http is empty")
+
+
+class _Server(MultiService):
+    """All services; what keeps one from starting is said in one line."""
+
+    def privilegedStartService(self) -> None:
+        """Listen, while low ports can still be had."""
+        with _one_line():
+            super().privilegedStartService()
+
+    def startService(self) -> None:
+        """Start the rest."""
+        with _one_line():
+            super().startService()
+
+
+def makeService(options: Options) -> MultiService:
+    """Wire the server together.
+
+    Args:
+        options: the command line, parsed.
+
+    Raises:
+        CannotStart: an endpoint's description is none.
+    """
+    from twisted.internet import reactor
+
+    _allow_as_many_files_as_possible()
+    server = _Server()
+
+    scanning = ThreadWorker(reactor, 1, "scan")
+    scanning.setServiceParent(server)
+    working = ThreadWorker(reactor, 4, "work")
+    working.setServiceParent(server)
+
+    watch = CatalogueWatch(
+        clock=reactor,
+        worker=scanning,
+        open_hashes=lambda: HashStore(options["state"] / "hashes.sqlite3"),
+        root=options["root"],
+        settle_s=options["settle"],
+        poll_s=options["poll"],
+    )
+    watch.setServiceParent(server)
+    manifests = ManifestCache(working, options["cache-size"])
+    watch.on_change(manifests.clear)
+
+    site = Site(
+        clock=reactor,
+        root=options["root"],
+        content=Content(lambda: watch.catalogue, manifests, working, bool(options["legacy"])),
+        worker=working,
+        answers=ByteCache(options["cache-size"]),
+        limits=ConnectionLimits(options["max-connections"], options["max-per-address"]),
+        timeouts=Timeouts(
+            request_s=options["request-timeout"],
+            idle_s=options["idle-timeout"],
+            stall_s=options["stall-timeout"],
+            min_rate=options["min-rate"],
+        ),
+        access_log=None if options["no-access-log"] else AccessLog(reactor),
+        public_url=options["public-url"],
+        legacy=bool(options["legacy"]),
+    )
+    watch.on_change(site.catalogue_changed)
+    _listen("--http", options["http"], site).setServiceParent(server)
+    return server
+
+
+def _listen(option: str, endpoint: str, factory: Any) -> Any:
+    try:
+        return strports.service(endpoint, factory)
+    except (ValueError, TypeError, LookupError, AssertionError) as error:
+        raise CannotStart(f"{option} {endpoint!r} is no endpoint: {error}") from error
+
+
+@contextmanager
+def _one_line() -> Iterator[None]:
+    try:
+        yield
+    except (OTAServerError, CannotListenError, OSError) as error:
+        raise CannotStart(str(error)) from error
+
+
+def _check_root(root: Path) -> None:
+    try:
+        with os.scandir(root):
+            pass
+    except OSError as error:
+        raise CannotStart(f"can't read the release tree {root}: {error.strerror}") from error
+
+
+def _check_public_url(url: str) -> None:
+    parts = urlsplit(url)
+    if url and (parts.scheme not in ("http", "https") or not parts.netloc or parts.query):
+        raise CannotStart(f"--public-url {url!r} is not like http://ota.example.com")
+
+
+def _allow_as_many_files_as_possible() -> None:
+    """Each connection takes a file descriptor, and a download one more."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

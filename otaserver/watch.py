@@ -1,0 +1,139 @@
+"""Keeps the catalogue true to the disk while the server runs."""
+
+import threading
+from collections.abc import Callable
+
+from twisted.application.service import Service
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from otaserver.catalogue import Catalogue, Folder
+from otaserver.hashes import HashStore
+from otaserver.scan import ScanCancelled, ScanError, Scanner
+from otaserver.worker import Clock, DelayedCall, Worker
+
+# A walk of a large tree may take at most this share of the time.
+_BUSY_SHARE = 0.05
+
+
+class CatalogueWatch(Service):
+    """Scans the release tree in a thread of its own, again and again.
+
+    Args:
+        clock: gives the time.
+        worker: scans, one at a time.
+        open_hashes: opens the store of hashes, once the service starts.
+        root: the tree's folder.
+        settle_s: how long nothing in a release may have changed before it is
+            offered, in seconds.
+        poll_s: the time from the end of a scan to the next, in seconds.
+
+    Attributes:
+        catalogue: the newest picture; None until the first scan is done.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        clock: Clock,
+        worker: Worker,
+        open_hashes: Callable[[], HashStore],
+        root: str,
+        settle_s: float,
+        poll_s: float,
+    ) -> None:
+        self.catalogue: Catalogue | None = None
+        self._clock = clock
+        self._worker = worker
+        self._open_hashes = open_hashes
+        self._root = root
+        self._settle_s = settle_s
+        self._poll_s = poll_s
+        self._listeners: list[Callable[[], None]] = []
+        self._stopping = threading.Event()
+        self._next: DelayedCall | None = None
+        self._problems: frozenset[str] = frozenset()
+        self._offers: dict[str, str] = {}
+        self._error = ""
+
+    def on_change(self, listener: Callable[[], None]) -> None:
+        """Have a function called in the reactor's thread after each new picture."""
+        self._listeners.append(listener)
+
+    def startService(self) -> None:
+        """Open the store of hashes and begin the first scan.
+
+        Raises:
+            StateError: the store can't be opened.
+        """
+        super().startService()
+        self._hashes = self._open_hashes()
+        self._scanner = Scanner(self._root, self._hashes, self._settle_s)
+        self._scan()
+
+    def stopService(self) -> None:
+        """End the scan that runs, if one does, and close the store."""
+        super().stopService()
+        self._stopping.set()
+        if self._next is not None:
+            self._next.cancel()
+            self._next = None
+        # In the worker, and so after the scan.
+        self._worker.run(self._hashes.close)
+
+    def _scan(self) -> None:
+        self._next = None
+        started_s = self._clock.seconds()
+        scanning = self._worker.run(self._scanner.scan, self.catalogue, self._check)
+        scanning.addCallbacks(self._show, self._report)
+        scanning.addErrback(lambda failure: self.log.failure("The scan failed", failure))
+        scanning.addCallback(lambda _: self._scan_later(self._clock.seconds() - started_s))
+
+    def _check(self) -> None:
+        if self._stopping.is_set():
+            raise ScanCancelled("The server stops.")
+
+    def _scan_later(self, took_s: float) -> None:
+        if not self.running:
+            return
+        wait_s = self._poll_s
+        if self.catalogue is not None and self.catalogue.unsettled:
+            wait_s = min(wait_s, self._settle_s)
+        self._next = self._clock.callLater(max(wait_s, took_s / _BUSY_SHARE), self._scan)
+
+    def _show(self, catalogue: Catalogue) -> None:
+        self._error = ""
+        if catalogue is self.catalogue:
+            return
+        problems = frozenset(catalogue.problems)
+        for problem in sorted(problems - self._problems):
+            self.log.warn("{problem}.", problem=problem)
+        self._problems = problems
+        self.catalogue = catalogue
+        self._say_what_is_offered(catalogue.root)
+        for listener in self._listeners:
+            listener()
+
+    def _say_what_is_offered(self, folder: Folder) -> None:
+        if folder.tree is not None:
+            release, firmware = folder.tree.newest_release, folder.tree.newest_firmware
+            offer = (
+                f"release {release.version if release else 'none'}, "
+                f"firmware {firmware.version if firmware else 'none'}"
+            )
+            if self._offers.get(folder.path) != offer:
+                self._offers[folder.path] = offer
+                self.log.info("/{path} offers {offer}", path=folder.path, offer=offer)
+            for inner in folder.folders.values():
+                self._say_what_is_offered(inner)
+
+    def _report(self, failure: Failure) -> None:
+        """Say once what keeps the tree from being read; what was read stays offered."""
+        if failure.check(ScanCancelled):
+            return
+        failure.trap(ScanError)
+        error = failure.getErrorMessage()
+        if error != self._error:
+            self.log.error("{error}", error=error)
+        self._error = error

@@ -1,0 +1,108 @@
+"""A real server in a process of its own, started by twistd."""
+
+import contextlib
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+PROJECT = Path(__file__).resolve().parents[2]
+LOOPBACK = "127.0.0.1"
+START_TIMEOUT_S = 30.0
+
+_STARTING = re.compile(r"(?P<factory>\w+) starting on (?P<port>\d+)$")
+_FIRST_SCAN = "/ offers "
+
+
+@dataclass
+class Server:
+    """What a test has to know of a running server.
+
+    Attributes:
+        ports: the port of each listening factory, by the factory's name.
+        log: what the server printed so far.
+    """
+
+    process: "subprocess.Popen[str]"
+    ports: dict[str, int] = field(default_factory=dict)
+    log: list[str] = field(default_factory=list)
+
+    @property
+    def http_port(self) -> int:
+        return self.ports["Site"]
+
+    @property
+    def ftp_port(self) -> int:
+        return self.ports["FTPFactory"]
+
+    @property
+    def http_url(self) -> str:
+        return f"http://{LOOPBACK}:{self.http_port}"
+
+    @property
+    def ftp_url(self) -> str:
+        return f"ftp://{LOOPBACK}:{self.ftp_port}"
+
+
+def twistd() -> str:
+    """The twistd of the environment that runs the tests."""
+    return str(Path(sys.executable).with_name("twistd"))
+
+
+def environment() -> dict[str, str]:
+    """The environment for a server: its modules come from this checkout."""
+    return {**os.environ, "PYTHONPATH": str(PROJECT), "PYTHONUNBUFFERED": "1"}
+
+
+@contextlib.contextmanager
+def running_server(root: Path, state: Path, *options: str) -> Iterator[Server]:
+    """Run a server on free ports of the loopback address until the block ends.
+
+    Yields as soon as the first scan is done. Further options may override
+    these, such as ``--settle 0``, which serves what was written just now.
+    """
+    endpoint = f"tcp:0:interface={LOOPBACK}"
+    command = [twistd(), "--nodaemon", "--pidfile=", "otaserver"]
+    command += ["--root", str(root), "--state", str(state)]
+    command += ["--http", endpoint, "--settle", "0", "--poll", "0.2", *options]
+    process = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=environment(),
+        cwd=state.parent,
+    )
+    server = Server(process)
+    ready = threading.Event()
+    reader = threading.Thread(target=_read_log, args=(server, ready), daemon=True)
+    reader.start()
+    try:
+        if not ready.wait(START_TIMEOUT_S) or process.poll() is not None:
+            raise AssertionError("the server did not start:\n" + "".join(server.log))
+        yield server
+    finally:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        reader.join()
+        process.stdout.close()
+
+
+def _read_log(server: Server, ready: threading.Event) -> None:
+    for line in server.process.stdout:
+        server.log.append(line)
+        starting = _STARTING.search(line.rstrip())
+        if starting:
+            server.ports[starting["factory"]] = int(starting["port"])
+        if _FIRST_SCAN in line:
+            ready.set()
+    ready.set()

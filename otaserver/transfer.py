@@ -28,6 +28,11 @@ class TransferAborted(OTAServerError):
     """The connection ended before the file did."""
 
 
+def is_plain_tcp(transport: Any) -> bool:
+    """Tell whether what is written to a transport reaches its socket as it is."""
+    return isinstance(transport, Connection) and not ISSLTransport.providedBy(transport)
+
+
 def read_if_cached(descriptor: int, offset: int, length: int) -> bytes | None:
     """Read from a file what can be had without waiting for the disk.
 
@@ -171,9 +176,7 @@ class FileTransfer:
         """
         done = self._done = Deferred()
         self._transport = transport
-        self._uses_sendfile = isinstance(transport, Connection) and not (
-            ISSLTransport.providedBy(transport)
-        )
+        self._uses_sendfile = is_plain_tcp(transport)
         transport.registerProducer(self, False)
         return done
 

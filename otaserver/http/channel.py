@@ -1,5 +1,6 @@
 """One connection of a client: who it is, and how long it may take."""
 
+import os
 from enum import Enum
 from math import inf
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ from twisted.web.http import HTTPChannel
 
 from otaserver.http.answers import Answer, head, sentence
 from otaserver.progress import Progress
-from otaserver.transfer import Transfer
+from otaserver.transfer import Transfer, is_plain_tcp
 
 if TYPE_CHECKING:
     from otaserver.http.site import Site
@@ -49,6 +50,7 @@ class Channel(HTTPChannel):
         self._state = _State.RECEIVING
         self._transfer: Transfer | None = None
         self._progress: Progress | None = None
+        self._writes_at_once = is_plain_tcp(self.transport)
         super().connectionMade()
         self._is_admitted = self.site.admit(self)
         self._deadline_s = self.site.now_s + self.site.timeouts.request_s
@@ -83,18 +85,7 @@ class Channel(HTTPChannel):
         if self._state is _State.IDLE:
             self._state = _State.RECEIVING
             self._deadline_s = self.site.now_s + self.site.timeouts.request_s
-        if self._state is not _State.CLOSING:
-            super().dataReceived(data)
-
-    def lineReceived(self, line: bytes) -> None:
-        """Take a line of the head, unless what came before was refused."""
-        if self._state is not _State.CLOSING:
-            super().lineReceived(line)
-
-    def rawDataReceived(self, data: bytes) -> None:
-        """Take a part of a body, unless the request was refused."""
-        if self._state is not _State.CLOSING:
-            super().rawDataReceived(data)
+        super().dataReceived(data)
 
     def lineLengthExceeded(self, line: bytes) -> None:
         """Refuse a line that never ends."""
@@ -128,6 +119,25 @@ class Channel(HTTPChannel):
         if version == b"HTTP/1.1":
             return b"close" not in options
         return b"keep-alive" in options and b"close" not in options
+
+    def write_at_once(self, data: bytes) -> None:
+        """Write an answer, without the reactor's help where the kernel takes it all.
+
+        To ask the reactor for a turn to write, and to be taken off its list
+        again, costs as much as writing. A connection that ends after the answer
+        needs that turn anyway.
+        """
+        if self._writes_at_once and self.persistent:
+            try:
+                sent_bytes = os.write(self.transport.fileno(), data)
+            except OSError:
+                # The transport will meet the same error, and deal with it.
+                sent_bytes = 0
+            if sent_bytes == len(data):
+                return
+            self._writes_at_once = False
+            data = data[sent_bytes:]
+        self.transport.write(data)
 
     def send(self, transfer: Transfer) -> "Deferred[None]":
         """Lend the transport to a transfer, and take it back when that is done."""
@@ -186,6 +196,7 @@ class Channel(HTTPChannel):
         self._state = _State.CLOSING
         self._deadline_s = self.site.now_s + _LINGER_S
         self.persistent = False
+        self.dataReceived = self.lineReceived = self.rawDataReceived = _drop  # type: ignore
         if hasattr(self.transport, "loseWriteConnection"):
             self.transport.loseWriteConnection()
         else:
@@ -193,3 +204,7 @@ class Channel(HTTPChannel):
 
     def _respondToBadRequestAndDisconnect(self) -> None:
         self.refuse(sentence(400, "The request is not HTTP as this server knows it."))
+
+
+def _drop(data: bytes) -> None:
+    """Take nothing more."""

@@ -216,7 +216,7 @@ class Request(http.Request):
         channel = self.channel
         site = channel.site
         is_legacy = site.legacy and self.clientproto == b"HTTP/1.0"
-        channel.transport.write(
+        channel.write_at_once(
             head(answer, self.clientproto, site.date_line, bool(channel.persistent), is_legacy)
             + first
         )

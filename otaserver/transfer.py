@@ -17,7 +17,7 @@ from otaserver.files import FileChanged
 from otaserver.worker import Worker
 
 # How much one transfer may send before others have their turn.
-SEND_BUDGET_BYTES = 1 << 20
+SEND_BUDGET_BYTES = 1 << 21
 READ_SIZE_BYTES = 1 << 18
 
 _LOST = "The connection was lost during a transfer."
@@ -87,6 +87,40 @@ def delivered_bytes(transport: Any, sent_bytes: int) -> int:
     except OSError:
         return sent_bytes
     return sent_bytes - int(struct.unpack("i", queued)[0])
+
+
+def is_cached(descriptor: int, offset: int, length: int) -> bool:
+    """Tell whether a part of a file can be had without the disk, judging by its ends.
+
+    Args:
+        descriptor: an open file.
+        offset, length: which part, in bytes.
+    """
+    last = offset + length - 1
+    return length == 0 or all(
+        read_if_cached(descriptor, position, 1) is not None for position in {offset, last}
+    )
+
+
+def send_at_once(transport: Any, descriptor: int, offset: int, length: int) -> int:
+    """Send as much of a file as the kernel takes now, before any transfer is set up.
+
+    Args:
+        transport: plain TCP, with nothing left in its buffer.
+        descriptor: an open file.
+        offset, length: which part of it, in bytes.
+
+    Returns:
+        How much was sent, in bytes. Where that is less, a `FileTransfer` sends
+        the rest, or finds out why it can't be sent.
+    """
+    length = min(length, SEND_BUDGET_BYTES)
+    if not is_cached(descriptor, offset, length):
+        return 0
+    try:
+        return os.sendfile(transport.fileno(), descriptor, offset, length)
+    except OSError:
+        return 0
 
 
 @implementer(IPullProducer)
@@ -191,7 +225,7 @@ class FileTransfer:
                 return
         if self._is_reading or self._done is None:
             return
-        if not self._is_cached():
+        if not is_cached(self._descriptor, self._position, self._window_bytes):
             self._read_ahead()
         elif self._uses_sendfile:
             self._sendfile()
@@ -215,13 +249,10 @@ class FileTransfer:
     def _left_bytes(self) -> int:
         return self._length - self._sent_bytes
 
-    def _is_cached(self) -> bool:
-        """Tell whether the next turn can be sent without the disk, by both its ends."""
-        window_bytes = min(self._left_bytes, SEND_BUDGET_BYTES)
-        return window_bytes == 0 or (
-            read_if_cached(self._descriptor, self._position, 1) is not None
-            and read_if_cached(self._descriptor, self._position + window_bytes - 1, 1) is not None
-        )
+    @property
+    def _window_bytes(self) -> int:
+        """How much the next turn sends at most."""
+        return min(self._left_bytes, SEND_BUDGET_BYTES)
 
     def _read_ahead(self) -> None:
         self._is_reading = True
@@ -236,8 +267,7 @@ class FileTransfer:
                 self.resumeProducing()
 
         # What the disk says is said again, and dealt with, when it is sent.
-        window_bytes = min(self._left_bytes, SEND_BUDGET_BYTES)
-        reading = self._worker.run(os.pread, self._descriptor, window_bytes, self._position)
+        reading = self._worker.run(os.pread, self._descriptor, self._window_bytes, self._position)
         reading.addBoth(read)
 
     def _sendfile(self) -> None:

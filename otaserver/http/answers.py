@@ -1,8 +1,9 @@
 """Answers as bytes: heads that are made once, and sentences for what goes wrong."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 
+from otaserver.catalogue import File
 from otaserver.http.conditions import http_date
 
 # The original client finds the end of a head only inside one read of this size.
@@ -21,6 +22,7 @@ class Answer:
         length: the header line that tells the length of the body.
         body: what follows the head.
         etag: the entity tag of the body, with its quotes; empty where it has none.
+        file: the file that the body is, where it is sent apart.
     """
 
     status: int
@@ -28,10 +30,11 @@ class Answer:
     length: bytes
     body: bytes = b""
     etag: str = ""
+    file: File | None = None
 
 
 def answer(
-    status: int, fields: dict[str, str], body: bytes = b"", body_bytes: int | None = None
+    status: int, fields: dict[str, str], body: bytes = b"", file: File | None = None
 ) -> Answer:
     """Put an answer together.
 
@@ -39,11 +42,26 @@ def answer(
         status: the status code.
         fields: header fields; the length of the body is added.
         body: what to send.
-        body_bytes: the length of the body, where it is sent apart.
+        file: what to send instead.
     """
     lines = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
-    length = b"Content-Length: %d\r\n" % (len(body) if body_bytes is None else body_bytes)
-    return Answer(status, lines.encode("latin-1"), length, body, fields.get("ETag", ""))
+    length = _length_line(len(body) if file is None else file.size_bytes)
+    return Answer(status, lines.encode("latin-1"), length, body, fields.get("ETag", ""), file)
+
+
+def partial(known: Answer, offset: int, length: int, size_bytes: int) -> Answer:
+    """Send a part of what would be sent as a whole.
+
+    Args:
+        known: the answer with the whole.
+        offset, length: which part, in bytes.
+        size_bytes: the length of the whole.
+    """
+    content_range = f"Content-Range: bytes {offset}-{offset + length - 1}/{size_bytes}\r\n"
+    fields = known.fields + content_range.encode()
+    return replace(
+        known, status=HTTPStatus.PARTIAL_CONTENT, fields=fields, length=_length_line(length)
+    )
 
 
 def not_modified(known: Answer) -> Answer:
@@ -103,6 +121,10 @@ def date_line(seconds: int) -> bytes:
         seconds: since 1970.
     """
     return f"Date: {http_date(seconds)}\r\n".encode()
+
+
+def _length_line(length: int) -> bytes:
+    return b"Content-Length: %d\r\n" % length
 
 
 def _padding(length: int) -> bytes:

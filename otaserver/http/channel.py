@@ -12,7 +12,7 @@ from twisted.web.http import HTTPChannel
 
 from otaserver.http.answers import Answer, head, sentence
 from otaserver.progress import Progress
-from otaserver.transfer import Transfer, is_plain_tcp
+from otaserver.transfer import Transfer, is_plain_tcp, send_at_once
 
 if TYPE_CHECKING:
     from otaserver.http.site import Site
@@ -85,6 +85,7 @@ class Channel(HTTPChannel):
         if self._state is _State.IDLE:
             self._state = _State.RECEIVING
             self._deadline_s = self.site.now_s + self.site.timeouts.request_s
+        self._may_send_at_once = True
         super().dataReceived(data)
 
     def lineLengthExceeded(self, line: bytes) -> None:
@@ -120,14 +121,18 @@ class Channel(HTTPChannel):
             return b"close" not in options
         return b"keep-alive" in options and b"close" not in options
 
-    def write_at_once(self, data: bytes) -> None:
+    def write_at_once(self, data: bytes, is_part: bool) -> None:
         """Write an answer, without the reactor's help where the kernel takes it all.
+
+        Args:
+            data: what to write.
+            is_part: whether more of the answer follows.
 
         To ask the reactor for a turn to write, and to be taken off its list
         again, costs as much as writing. A connection that ends after the answer
         needs that turn anyway.
         """
-        if self._writes_at_once and self.persistent:
+        if self._writes_at_once and (self.persistent or is_part):
             try:
                 sent_bytes = os.write(self.transport.fileno(), data)
             except OSError:
@@ -138,6 +143,20 @@ class Channel(HTTPChannel):
             self._writes_at_once = False
             data = data[sent_bytes:]
         self.transport.write(data)
+
+    def send_at_once(self, descriptor: int, offset: int, length: int) -> int:
+        """Send what the kernel takes of a file, after `write_at_once`.
+
+        Of many requests that come together only the first is served like this;
+        before the others, other clients have their turn.
+
+        Returns:
+            How much was sent, in bytes.
+        """
+        if not (self._writes_at_once and self._may_send_at_once):
+            return 0
+        self._may_send_at_once = False
+        return send_at_once(self.transport, descriptor, offset, length)
 
     def send(self, transfer: Transfer) -> "Deferred[None]":
         """Lend the transport to a transfer, and take it back when that is done."""
@@ -151,6 +170,7 @@ class Channel(HTTPChannel):
             return result
 
         def take_back(_: None) -> None:
+            self._writes_at_once = is_plain_tcp(self.transport)
             self.transport.registerProducer(self, True)
 
         return transfer.start(self.transport).addBoth(done).addCallback(take_back)

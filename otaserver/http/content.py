@@ -3,7 +3,6 @@
 import hashlib
 import mimetypes
 from collections.abc import Callable
-from dataclasses import dataclass
 from http import HTTPStatus
 from urllib.parse import quote
 
@@ -23,24 +22,6 @@ from otaserver.worker import Worker
 _MAX_INLINE_ENTRIES = 500
 
 _PAGE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"
-
-
-@dataclass(frozen=True, slots=True)
-class FileAnswer:
-    """A file that is sent apart from its head.
-
-    Attributes:
-        file: the file.
-        fields: the header fields that say what it is.
-    """
-
-    file: File
-    fields: dict[str, str]
-
-    @property
-    def etag(self) -> str:
-        """The entity tag: the hash of the content."""
-        return f'"{self.file.sha256}"'
 
 
 class Content:
@@ -67,7 +48,7 @@ class Content:
         # The table that Python brings, whatever the machine's own files say.
         self._types = mimetypes.MimeTypes()
 
-    def at(self, target: Target, base_url: str) -> "FileAnswer | Deferred[Answer]":
+    def at(self, target: Target, base_url: str) -> "Deferred[Answer]":
         """Find what is at an address.
 
         Args:
@@ -98,7 +79,7 @@ class Content:
             return self._folder(entry, target)
         if entry is None or target.is_folder:
             return succeed(sentence(HTTPStatus.NOT_FOUND, "There is nothing at this address."))
-        return FileAnswer(entry, self._file_fields(entry))
+        return succeed(answer(HTTPStatus.OK, self._file_fields(entry), file=entry))
 
     def _folder(self, folder: Folder, target: Target) -> "Deferred[Answer]":
         if not target.is_folder:

@@ -9,15 +9,15 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web import http
 
+from otaserver.catalogue import File
 from otaserver.files import FileChanged, open_stamped
-from otaserver.http.answers import Answer, answer, head, not_modified, sentence
+from otaserver.http.answers import Answer, head, not_modified, partial, sentence
 from otaserver.http.conditions import (
     Precondition,
     UnsatisfiableRange,
     precondition,
     wanted_range,
 )
-from otaserver.http.content import FileAnswer
 from otaserver.http.target import BadTarget, Target, checked_host, parse_target
 from otaserver.paths import BadPath
 from otaserver.transfer import (
@@ -32,13 +32,20 @@ from otaserver.update_request import BadUpdateRequest
 if TYPE_CHECKING:
     from otaserver.http.channel import Channel
 
-# What is written together with the head; a larger body is sent as it is taken.
+# A body up to this size is written together with its head.
 FIRST_WRITE_BYTES = 1 << 16
+# Of a larger file, this much is; the rest is sent as it is taken.
+LARGE_FIRST_WRITE_BYTES = 1 << 12
 
+_CONDITIONS = frozenset(
+    (b"Range", b"If-None-Match", b"If-Modified-Since", b"If-Match", b"If-Unmodified-Since")
+)
 _GONE = sentence(HTTPStatus.NOT_FOUND, "The file was removed.")
 _CHANGING = sentence(
     HTTPStatus.SERVICE_UNAVAILABLE, "The file is being changed; try again.", Retry_After="2"
 )
+_FAILED = sentence(HTTPStatus.INTERNAL_SERVER_ERROR, "The server failed; see its log.")
+_NOT_THIS_ONE = sentence(HTTPStatus.PRECONDITION_FAILED, "The file is not the one asked for.")
 _NO_SUCH_METHOD = sentence(
     HTTPStatus.METHOD_NOT_ALLOWED, "Only GET and HEAD are answered here.", Allow="GET, HEAD"
 )
@@ -91,11 +98,8 @@ class Request(http.Request):
         except (BadTarget, BadPath, BadUpdateRequest) as error:
             self._send(sentence(HTTPStatus.BAD_REQUEST, str(error)))
             return
-        if isinstance(found, FileAnswer):
-            self._send_file(found)
-            return
         found.addCallback(site.remember(self.uri, hosts))
-        found.addCallbacks(self._send, self._fail)
+        found.addCallback(self._send).addErrback(self._fail)
 
     def _base_url(self, target: Target, hosts: Sequence[bytes]) -> str:
         if len(hosts) > 1:
@@ -111,65 +115,69 @@ class Request(http.Request):
 
     def _fail(self, failure: Failure) -> None:
         self.log.failure("A request failed", failure)
-        self._send(sentence(HTTPStatus.INTERNAL_SERVER_ERROR, "The server failed; see its log."))
-
-    def _send(self, answer: Answer) -> None:
-        """Send an answer whose body is at hand."""
         if self._disconnected:
             return
-        if answer.etag and self.requestHeaders.hasHeader(b"If-None-Match"):
-            condition = precondition(self._header, answer.etag, None)
+        if self.startedWriting:
+            self.channel.transport.abortConnection()
+        else:
+            self._send_body(_FAILED)
+
+    def _send(self, answer: Answer) -> None:
+        """Send an answer, or what the request's conditions make of it."""
+        if self._disconnected:
+            return
+        offset, length = 0, answer.file.size_bytes if answer.file else len(answer.body)
+        if answer.etag and self._is_conditional():
+            mtime_s = answer.file.mtime_s if answer.file else None
+            condition = precondition(self._header, answer.etag, mtime_s)
             if condition is Precondition.NOT_MODIFIED:
-                answer = not_modified(answer)
+                self._send_body(not_modified(answer))
+                return
+            if condition is Precondition.FAILED:
+                self._send_body(_NOT_THIS_ONE)
+                return
+            if answer.file is not None and self.method == b"GET":
+                try:
+                    part = wanted_range(self._header, length, answer.etag, answer.file.mtime_s)
+                except UnsatisfiableRange:
+                    self._send_body(_no_such_range(length))
+                    return
+                if part is not None:
+                    answer = partial(answer, *part, length)
+                    offset, length = part
+        if answer.file is None:
+            self._send_body(answer)
+        else:
+            self._send_file(answer, answer.file, offset, length)
+
+    def _is_conditional(self) -> bool:
+        names = self.requestHeaders.getAllRawHeaders()
+        return any(name in _CONDITIONS for name, _ in names)
+
+    def _send_body(self, answer: Answer) -> None:
+        """Send an answer whose body is at hand."""
         body = b"" if self.method == b"HEAD" else answer.body
         if len(body) <= FIRST_WRITE_BYTES:
             self._write(answer, body)
             self.finish()
         else:
-            self._write(answer, body[:FIRST_WRITE_BYTES])
-            left_bytes = len(body) - FIRST_WRITE_BYTES
-            self._start(BytesTransfer(body[FIRST_WRITE_BYTES:]), left_bytes)
+            self._write(answer, body[:FIRST_WRITE_BYTES], is_part=True)
+            rest = body[FIRST_WRITE_BYTES:]
+            self._start(BytesTransfer(rest), len(rest))
 
-    def _send_file(self, found: FileAnswer) -> None:
-        """Send the part of a file that is asked for, if it is still the same file."""
-        file = found.file
-        condition = precondition(self._header, found.etag, file.mtime_s)
-        if condition is Precondition.NOT_MODIFIED:
-            self._send(not_modified(answer(HTTPStatus.OK, found.fields)))
-            return
-        if condition is Precondition.FAILED:
-            self._send(
-                sentence(HTTPStatus.PRECONDITION_FAILED, "The file is not the one asked for.")
-            )
-            return
+    def _send_file(self, answer: Answer, file: File, offset: int, length: int) -> None:
+        """Send a part of a file, if it is still the same file."""
         try:
-            part = wanted_range(self._header, file.size_bytes, found.etag, file.mtime_s)
-        except UnsatisfiableRange:
-            self._send(_no_such_range(file.size_bytes))
-            return
-        if part is None:
-            offset, length = 0, file.size_bytes
-            whole = answer(HTTPStatus.OK, found.fields, body_bytes=length)
-            self._open(found, whole, offset, length)
-        else:
-            offset, length = part
-            content_range = f"bytes {offset}-{offset + length - 1}/{file.size_bytes}"
-            fields = {**found.fields, "Content-Range": content_range}
-            partial = answer(HTTPStatus.PARTIAL_CONTENT, fields, body_bytes=length)
-            self._open(found, partial, offset, length)
-
-    def _open(self, found: FileAnswer, answer: Answer, offset: int, length: int) -> None:
-        try:
-            descriptor = open_stamped(self.channel.site.path_of(found.file), found.file.stamp)
+            descriptor = open_stamped(self.channel.site.path_of(file), file.stamp)
         except FileNotFoundError:
-            self._send(_GONE)
+            self._send_body(_GONE)
             return
         except FileChanged:
-            self._send(_CHANGING)
+            self._send_body(_CHANGING)
             return
         except OSError as error:
-            self.log.warn("{path} can't be sent: {error}", path=found.file.path, error=error)
-            self._send(_CHANGING)
+            self.log.warn("{path} can't be sent: {error}", path=file.path, error=error)
+            self._send_body(_CHANGING)
             return
         if self.method == b"HEAD":
             os.close(descriptor)
@@ -185,31 +193,37 @@ class Request(http.Request):
             if self._disconnected:
                 os.close(descriptor)
                 return
-            self._write(answer, first)
-            left_bytes = length - len(first)
+            sent_bytes = len(first)
+            self._write(answer, first, is_part=sent_bytes < length)
+            if sent_bytes < length:
+                sent_bytes += self.channel.send_at_once(
+                    descriptor, offset + sent_bytes, length - sent_bytes
+                )
+            left_bytes = length - sent_bytes
+            self.sentLength = sent_bytes
             if left_bytes:
                 worker = self.channel.site.worker
-                rest = FileTransfer(descriptor, offset + len(first), left_bytes, worker)
+                rest = FileTransfer(descriptor, offset + sent_bytes, left_bytes, worker)
                 self._start(rest, left_bytes)
             else:
                 os.close(descriptor)
                 self.finish()
 
-        def fail(failure: Failure) -> None:
+        def close(failure: Failure) -> Failure:
             os.close(descriptor)
-            self._fail(failure)
+            return failure
 
-        first_bytes = min(length, FIRST_WRITE_BYTES)
+        first_bytes = length if length <= FIRST_WRITE_BYTES else LARGE_FIRST_WRITE_BYTES
         first = read_if_cached(descriptor, offset, first_bytes)
         if first is not None:
             send(first)
         else:
             worker = self.channel.site.worker
             reading = worker.run(os.pread, descriptor, first_bytes, offset)
-            reading.addCallbacks(send, fail)
+            reading.addCallbacks(send, close).addErrback(self._fail)
 
-    def _write(self, answer: Answer, first: bytes) -> None:
-        """Write a head and the first bytes of a body, at once."""
+    def _write(self, answer: Answer, first: bytes, is_part: bool = False) -> None:
+        """Write a head and the first bytes of a body, or all of it, at once."""
         self.startedWriting = 1
         self.code = answer.status
         self.sentLength = len(first)
@@ -218,7 +232,8 @@ class Request(http.Request):
         is_legacy = site.legacy and self.clientproto == b"HTTP/1.0"
         channel.write_at_once(
             head(answer, self.clientproto, site.date_line, bool(channel.persistent), is_legacy)
-            + first
+            + first,
+            is_part,
         )
 
     def _start(self, transfer: Transfer, left_bytes: int) -> None:

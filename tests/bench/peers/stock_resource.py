@@ -1,0 +1,28 @@
+"""A stock twisted.web resource that sends the same bytes each time, with its log off."""
+
+import sys
+
+from twisted.internet import reactor
+from twisted.web import resource, server
+
+
+class Constant(resource.Resource):
+    isLeaf = True
+
+    def __init__(self, body: bytes) -> None:
+        super().__init__()
+        self.body = body
+
+    def render_GET(self, request: server.Request) -> bytes:
+        request.setHeader(b"Content-Type", b"application/json")
+        return self.body
+
+
+class QuietSite(server.Site):
+    def log(self, request: server.Request) -> None:
+        pass
+
+
+port, length = int(sys.argv[1]), int(sys.argv[2])
+reactor.listenTCP(port, QuietSite(Constant(b"x" * length)), interface="127.0.0.1")
+reactor.run()

@@ -1,7 +1,7 @@
 # Each command makes the virtual environment that it needs.
 PYTHON ?= python3
 
-.PHONY: run test lint clean
+.PHONY: run test lint bench clean
 
 run: ## Serve the sample release tree
 	@$(PYTHON) -m venv .venv/run
@@ -17,7 +17,15 @@ lint: ## Run the linter and the type checker
 	@$(PYTHON) -m venv .venv/lint
 	@.venv/lint/bin/pip install --quiet --editable '.[test,lint]'
 	.venv/lint/bin/ruff check .
+	.venv/lint/bin/ruff format --check .
 	.venv/lint/bin/mypy
+
+bench: ## Measure the server beside its peers
+	@$(PYTHON) -m venv .venv/test
+	@.venv/test/bin/pip install --quiet --editable '.[test]'
+	.venv/test/bin/python -m tests.bench manifests
+	.venv/test/bin/python -m tests.bench downloads
+	.venv/test/bin/python -m tests.bench catalogue
 
 clean: ## Remove what the commands made
 	rm -rf .venv build *.egg-info .otaserver .cache

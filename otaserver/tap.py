@@ -2,8 +2,10 @@
 
 import os
 import resource
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -48,7 +50,8 @@ def _at_least(least: float, kind: Callable[[str], Any]) -> Callable[[str], Any]:
     return checked
 
 
-_SECONDS = _at_least(0, float)
+_TIMEOUT = _at_least(1, float)
+_NUMBER = _at_least(0, float)
 _COUNT = _at_least(0, int)
 
 
@@ -66,21 +69,26 @@ class Options(usage.Options):
         ["root", "r", "releases", "The release tree: the folder that is served."],
         ["http", None, "tcp:8000", "Where to serve HTTP, as an endpoint; '' for nowhere."],
         ["public-url", None, "", "What URLs begin with, instead of the host that a client names."],
-        ["settle", None, 2.0, "How long a release must have been left alone.", _SECONDS],
+        ["settle", None, 2.0, "How long a release must have been left alone.", _NUMBER],
         ["poll", None, 2.0, "The time between two looks at the tree.", _at_least(0.1, float)],
         ["state", None, ".otaserver", "The folder for what outlives the server: hashes."],
         ["cache-size", None, 32 << 20, "How much of encoded manifests may be kept.", _COUNT],
         ["max-connections", None, 2000, "Connections in all; 0 for no limit.", _COUNT],
         ["max-per-address", None, 200, "Connections from one address; 0 for no limit.", _COUNT],
-        ["request-timeout", None, 30.0, "The time to send a request.", _SECONDS],
-        ["idle-timeout", None, 60.0, "The time between two requests.", _SECONDS],
-        ["stall-timeout", None, 60.0, "How long a client may read too slowly.", _SECONDS],
-        ["min-rate", None, 100.0, "What is too slow, in bytes a second.", _SECONDS],
+        ["request-timeout", None, 30.0, "The time to send a request.", _TIMEOUT],
+        ["idle-timeout", None, 60.0, "The time between two requests.", _TIMEOUT],
+        ["stall-timeout", None, 60.0, "How long a client may read too slowly.", _TIMEOUT],
+        ["min-rate", None, 100.0, "What is too slow, in bytes a second.", _NUMBER],
     ]
     optFlags = [
         ["legacy", None, "Serve the original client: absolute paths, heads that it can read."],
         ["no-access-log", None, "Don't log requests."],
     ]
+
+    def opt_version(self) -> None:
+        """Display the versions of otaserver and Twisted, and exit."""
+        print(f"otaserver {version('otaserver')}, Twisted {version('twisted')}")
+        sys.exit(0)
 
     def postOptions(self) -> None:
         """Check what can be checked before anything is started."""

@@ -30,8 +30,9 @@ def split_path(path: bytes) -> tuple[str, ...]:
         raise BadPath("The path does not begin with a slash.")
     if "\0" in text:
         raise BadPath("The path has a NUL in it.")
-    inner = text[1:].removesuffix("/")
-    names = tuple(inner.split("/")) if inner else ()
+    names = tuple(text[1:].split("/"))
+    if not names[-1]:
+        names = names[:-1]
     for name in names:
         if name in ("", ".", ".."):
             raise BadPath(f"The path has {name!r} as a name in it.")

@@ -91,6 +91,10 @@ class Request(http.Request):
         except (BadTarget, BadPath, BadUpdateRequest) as error:
             self._send(sentence(HTTPStatus.BAD_REQUEST, str(error)))
             return
+        except Exception:
+            # Whatever it is, one answer fails, and not the connection.
+            self._fail(Failure())
+            return
         if isinstance(found, FileAnswer):
             self._send_file(found)
             return
@@ -128,7 +132,8 @@ class Request(http.Request):
         else:
             self._write(answer, body[:FIRST_WRITE_BYTES])
             left_bytes = len(body) - FIRST_WRITE_BYTES
-            self._start(BytesTransfer(body[FIRST_WRITE_BYTES:]), left_bytes)
+            # A view: all who take the same answer share its bytes.
+            self._start(BytesTransfer(memoryview(body)[FIRST_WRITE_BYTES:]), left_bytes)
 
     def _send_file(self, found: FileAnswer) -> None:
         """Send the part of a file that is asked for, if it is still the same file."""
@@ -142,8 +147,11 @@ class Request(http.Request):
                 sentence(HTTPStatus.PRECONDITION_FAILED, "The file is not the one asked for.")
             )
             return
+        part = None
         try:
-            part = wanted_range(self._header, file.size_bytes, found.etag, file.mtime_s)
+            # Only GET has ranges: RFC 9110, section 14.2.
+            if self.method == b"GET":
+                part = wanted_range(self._header, file.size_bytes, found.etag, file.mtime_s)
         except UnsatisfiableRange:
             self._send(_no_such_range(file.size_bytes))
             return
@@ -200,7 +208,11 @@ class Request(http.Request):
             self._fail(failure)
 
         first_bytes = min(length, FIRST_WRITE_BYTES)
-        first = read_if_cached(descriptor, offset, first_bytes)
+        try:
+            first = read_if_cached(descriptor, offset, first_bytes)
+        except OSError:
+            fail(Failure())
+            return
         if first is not None:
             send(first)
         else:

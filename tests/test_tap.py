@@ -116,18 +116,20 @@ def test_a_key_that_is_none_is_refused(root: Path, tmp_path: Path) -> None:
         makeService(parsed(root, "--http", f"ssl:0:privateKey={tmp_path / 'bad.pem'}"))
 
 
-@pytest.mark.parametrize("daemon", [False, True])
 @pytest.mark.parametrize(
-    "reason",
+    ("reason", "daemon"),
     [
-        "root missing",
-        "root a file",
-        "bad endpoint",
-        "nothing to serve",
-        "port taken",
-        "port too high",
-        "no such address",
-        "state not writable",
+        ("root missing", False),
+        ("root missing", True),
+        ("root a file", False),
+        ("bad endpoint", False),
+        ("nothing to serve", False),
+        ("port taken", False),
+        ("port taken", True),
+        ("port too high", False),
+        ("no such address", False),
+        ("state not writable", False),
+        ("state not writable", True),
     ],
 )
 def test_a_server_that_can_not_start_says_why_in_one_line(

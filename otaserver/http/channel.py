@@ -19,9 +19,8 @@ if TYPE_CHECKING:
 
 MAX_BODY_BYTES = 1 << 16
 
-# What may lie in a transport's buffer when the last answer is done: its first
-# write, with the head.
-_MAX_BUFFERED_BYTES = 1 << 17
+# What may lie in a transport's buffer when the last answer is done: its first write.
+_MAX_BUFFERED_BYTES = 1 << 16
 
 # How long a client that was refused, or timed out, may take to hear of it.
 _LINGER_S = 5.0
@@ -142,7 +141,8 @@ class Channel(HTTPChannel):
             self._deadline_s = self.site.now_s + timeouts.idle_s
         else:
             # What the kernel has not taken yet may go at the lowest rate.
-            last_s = _MAX_BUFFERED_BYTES / timeouts.min_rate if timeouts.min_rate else inf
+            left_bytes = min(request.sentLength, _MAX_BUFFERED_BYTES)
+            last_s = left_bytes / timeouts.min_rate if timeouts.min_rate else inf
             self._stop_listening()
             self._deadline_s = self.site.now_s + timeouts.stall_s + last_s
         super().requestDone(request)

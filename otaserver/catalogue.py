@@ -18,6 +18,22 @@ MANIFEST_NAME = "manifest.json"
 _FIRMWARE_NAME = re.compile(r"firmware_(?P<version>.+)\.bin", re.DOTALL)
 
 
+# From the year 1 to the year 9999.
+_FIRST_DATE_S, _LAST_DATE_S = -62_135_596_800, 253_402_300_799
+
+
+def shown_s(time_ns: int) -> int:
+    """Make a time of a file one that every protocol can write.
+
+    Args:
+        time_ns: in nanoseconds since 1970; file systems can stamp with any.
+
+    Returns:
+        Whole seconds since 1970, in a year of four digits.
+    """
+    return min(max(time_ns // 1_000_000_000, _FIRST_DATE_S), _LAST_DATE_S)
+
+
 class Stamp(NamedTuple):
     """What tells one content of a file from another without reading it.
 
@@ -62,8 +78,8 @@ class File:
 
     @property
     def mtime_s(self) -> int:
-        """When the content changed, in whole seconds since 1970."""
-        return self.stamp.mtime_ns // 1_000_000_000
+        """When the content changed; see `shown_s`."""
+        return shown_s(self.stamp.mtime_ns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,8 +168,8 @@ class Folder:
 
     @property
     def mtime_s(self) -> int:
-        """When the listing changed, in whole seconds since 1970."""
-        return self.mtime_ns // 1_000_000_000
+        """When the listing changed; see `shown_s`."""
+        return shown_s(self.mtime_ns)
 
     def walk(self) -> Iterator[File]:
         """Go through every file in this folder and below it."""

@@ -64,6 +64,7 @@ class HashStore:
 
     def __init__(self, path: Path | str) -> None:
         self._path = path
+        self._put: list[tuple[bytes | int | str, ...]] = []
         try:
             self._database = self._open()
         except (sqlite3.DatabaseError, OSError) as error:
@@ -118,16 +119,19 @@ class HashStore:
 
     def put(self, path: str, stamp: Stamp, hashes: Hashes) -> None:
         """Keep the hashes of a file; they last from the next `commit` on."""
-        row = (*_key(path, stamp), *hashes)
-        self._try(
-            lambda database: database.execute(
-                "INSERT OR REPLACE INTO file VALUES (?, ?, ?, ?, ?, ?, ?)", row
-            )
-        )
+        self._put.append((*_key(path, stamp), *hashes))
 
     def commit(self) -> None:
-        """Write what was put since the last time."""
-        self._try(sqlite3.Connection.commit)
+        """Write what was put since the last time, at once: hashing takes no lock."""
+        rows, self._put = self._put, []
+        if not rows:
+            return
+
+        def write(database: sqlite3.Connection) -> None:
+            database.executemany("INSERT OR REPLACE INTO file VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+            database.commit()
+
+        self._try(write)
 
     def forget_all_but(self, paths: Collection[str]) -> None:
         """Drop the files that are gone, once they are many.
@@ -174,11 +178,14 @@ class HashStore:
         return self._connect()
 
 
-def _key(path: str, stamp: Stamp) -> tuple[bytes, int, int, int, int]:
+def _key(path: str, stamp: Stamp) -> tuple[bytes | int, ...]:
     """Leave the device out: the same disk may have another number after a reboot."""
-    # SQLite's integers are signed, inodes are not.
-    inode = stamp.inode - (1 << 64) if stamp.inode >> 63 else stamp.inode
-    return os.fsencode(path), inode, stamp.size_bytes, stamp.mtime_ns, stamp.ctime_ns
+    return (os.fsencode(path), *map(_signed, stamp[1:]))
+
+
+def _signed(number: int) -> int:
+    """Fold a number of any size into the 64 bits with a sign that SQLite takes."""
+    return (number + (1 << 63)) % (1 << 64) - (1 << 63)
 
 
 def hash_file(path: str, stamp: Stamp, check: Callable[[], None]) -> Hashes:

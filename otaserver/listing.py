@@ -6,13 +6,16 @@ names in UTF-8, and links that stay inside the tree.
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from otaserver.catalogue import Stamp
-from otaserver.files import stamp_of
+from otaserver.files import FileChanged, stamp_of
 
 MAX_DEPTH = 64
+
+# Folders that link to each other could make a walk of any length.
+MAX_LINKED_FOLDERS = 1000
 
 _NEVER_SERVED = frozenset({"pymakr.conf", "Thumbs.db", "desktop.ini", "__pycache__"})
 
@@ -45,6 +48,7 @@ class Listing:
         folder_names: its sub-folders, in order.
         folders: their listings, where they were asked for.
         is_complete: whether all of it could be read.
+        has_lost_something: whether something went away while it was listed.
         ancestors: device and inode of it and of all folders above it.
     """
 
@@ -55,6 +59,7 @@ class Listing:
     folder_names: list[str] = field(default_factory=list)
     folders: dict[str, "Listing"] = field(default_factory=dict)
     is_complete: bool = True
+    has_lost_something: bool = False
     ancestors: Ancestors = frozenset()
 
     def walk(self) -> Iterator["Listing"]:
@@ -76,13 +81,16 @@ class Lister:
 
     Args:
         root: the tree's folder.
+        check: called for each folder; it may raise to end a long walk.
 
     Attributes:
         problems: what was found wrong, a sentence each.
     """
 
-    def __init__(self, root: str) -> None:
+    def __init__(self, root: str, check: Callable[[], None] = lambda: None) -> None:
         self._root = os.path.realpath(root)
+        self._check = check
+        self._linked_folders = 0
         self.problems: list[str] = []
 
     def absolute(self, path: str) -> str:
@@ -99,6 +107,7 @@ class Lister:
         Raises:
             OSError: the folder can't be read.
         """
+        self._check()
         status = os.stat(self.absolute(path))
         identity = (status.st_dev, status.st_ino)
         listing = Listing(
@@ -118,15 +127,20 @@ class Lister:
         return listing
 
     def list_all(self, path: str, ancestors: Ancestors) -> Listing:
-        """List a folder and everything below it; what can't be read makes it incomplete."""
+        """List a folder and everything below it; what can't be read makes it incomplete.
+
+        Raises:
+            FileChanged: something in it went away at this moment.
+        """
         try:
             listing = self.list(path, ancestors)
-        except FileNotFoundError:
-            # It went while its parent was listed, which the next scan sees.
-            return Listing(path, 0, 0, is_complete=False)
+        except FileNotFoundError as error:
+            raise FileChanged(f"{path} was removed") from error
         except OSError as error:
             self.problems.append(f"{path} can't be read: {error.strerror}")
             return Listing(path, 0, 0, is_complete=False)
+        if listing.has_lost_something:
+            raise FileChanged(f"something in {path} was removed")
         for name in listing.folder_names:
             folder = self.list_all(f"{path}/{name}", listing.ancestors)
             listing.folders[name] = folder
@@ -146,13 +160,16 @@ class Lister:
         try:
             status = entry.stat()
         except FileNotFoundError:
-            listing.is_complete = False
+            listing.has_lost_something = True
             return
         except OSError as error:
             self._leave_out(path, f"can't be read: {error.strerror}")
             listing.is_complete = False
             return
         if stat.S_ISDIR(status.st_mode):
+            if entry.is_symlink() and self._is_one_link_too_many(path):
+                listing.is_complete = False
+                return
             listing.folder_names.append(entry.name)
         elif stat.S_ISREG(status.st_mode):
             listing.files[entry.name] = stamp_of(status)
@@ -165,6 +182,12 @@ class Lister:
         if not target.startswith(self._root + "/") or not os.path.exists(target):
             return False
         return all(map(is_served, target[len(self._root) + 1 :].split("/")))
+
+    def _is_one_link_too_many(self, path: str) -> bool:
+        self._linked_folders += 1
+        if self._linked_folders == MAX_LINKED_FOLDERS + 1:
+            self._leave_out(path, f"is one more than {MAX_LINKED_FOLDERS} links to folders")
+        return self._linked_folders > MAX_LINKED_FOLDERS
 
     def _leave_out(self, path: str, why: str) -> None:
         self.problems.append(f"{path} {why}, and is left out")

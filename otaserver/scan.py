@@ -78,7 +78,7 @@ class Scanner:
         Raises:
             ScanError: the root can't be read.
         """
-        lister = Lister(self._root)
+        lister = Lister(self._root, check)
         run = _Run(lister, self._hashes, self._settling, check)
         try:
             top = lister.list("")
@@ -180,11 +180,11 @@ class _Run:
         known: Release | None,
     ) -> tuple[Folder | None, Release | None]:
         """Read a release; while it changes, it stays what it was before."""
-        listing = self.lister.list_all(path, ancestors)
-        if not self.settling.is_settled(path, listing.changed_ns()):
-            self.unsettled = True
-            return previous, known
         try:
+            listing = self.lister.list_all(path, ancestors)
+            if not self.settling.is_settled(path, listing.changed_ns()):
+                self.unsettled = True
+                return previous, known
             folder = self._inside_release(listing, previous)
         except FileChanged:
             self.unsettled = True
@@ -196,7 +196,12 @@ class _Run:
             return folder, None
         if known is not None and folder is previous:
             return folder, known
-        return folder, release_of(folder)
+        release = release_of(folder)
+        if not release.files:
+            # Somebody is about to copy into it, and devices would be emptied.
+            self.lister.problems.append(f"{path} has no files, and is not offered")
+            return folder, None
+        return folder, release
 
     def _inside_release(self, listing: Listing, previous: Folder | None) -> Folder:
         folders = {

@@ -1,6 +1,7 @@
 """``twistd otaserver``: the options, and how everything is wired together."""
 
 import os
+import re
 import resource
 import sys
 from collections.abc import Callable, Iterator
@@ -8,7 +9,6 @@ from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from twisted.application import strports
 from twisted.application.service import MultiService
@@ -21,10 +21,16 @@ from otaserver.errors import OTAServerError
 from otaserver.hashes import HashStore
 from otaserver.http.content import Content
 from otaserver.http.site import Site, Timeouts
+from otaserver.http.target import BadTarget, checked_host
 from otaserver.limits import ConnectionLimits
 from otaserver.manifest_cache import ManifestCache
 from otaserver.watch import CatalogueWatch
 from otaserver.worker import ThreadWorker
+
+# RFC 3986, section 3.3, has the characters of a path.
+_PUBLIC_URL = re.compile(
+    r"https?://(?P<authority>[^/?#@]*)(/[A-Za-z0-9._~!$&'()*+,;=:@%/-]*)?", re.ASCII
+)
 
 
 class CannotStart(OTAServerError, SystemExit):
@@ -72,7 +78,7 @@ class Options(usage.Options):
         ["settle", None, 2.0, "How long a release must have been left alone.", _NUMBER],
         ["poll", None, 2.0, "The time between two looks at the tree.", _at_least(0.1, float)],
         ["state", None, ".otaserver", "The folder for what outlives the server: hashes."],
-        ["cache-size", None, 32 << 20, "How much of encoded manifests may be kept.", _COUNT],
+        ["cache-size", None, 32 << 20, "How many bytes of answers may be kept.", _COUNT],
         ["max-connections", None, 2000, "Connections in all; 0 for no limit.", _COUNT],
         ["max-per-address", None, 200, "Connections from one address; 0 for no limit.", _COUNT],
         ["request-timeout", None, 30.0, "The time to send a request.", _TIMEOUT],
@@ -102,7 +108,15 @@ class Options(usage.Options):
 
 
 class _Server(MultiService):
-    """All services; what keeps one from starting is said in one line."""
+    """All services; what keeps one from starting is said in one line.
+
+    Args:
+        root: the release tree.
+    """
+
+    def __init__(self, root: Path) -> None:
+        super().__init__()
+        self._root = root
 
     def privilegedStartService(self) -> None:
         """Listen, while low ports can still be had."""
@@ -112,6 +126,8 @@ class _Server(MultiService):
     def startService(self) -> None:
         """Start the rest."""
         with _one_line():
+            # Privileges may be dropped since the options were read.
+            _check_root(self._root)
             super().startService()
 
 
@@ -127,7 +143,7 @@ def makeService(options: Options) -> MultiService:
     from twisted.internet import reactor
 
     _allow_as_many_files_as_possible()
-    server = _Server()
+    server = _Server(Path(options["root"]))
 
     scanning = ThreadWorker(reactor, 1, "scan")
     scanning.setServiceParent(server)
@@ -143,7 +159,7 @@ def makeService(options: Options) -> MultiService:
         poll_s=options["poll"],
     )
     watch.setServiceParent(server)
-    manifests = ManifestCache(working, options["cache-size"])
+    manifests = ManifestCache(working, options["cache-size"] // 2)
     watch.on_change(manifests.clear)
 
     site = Site(
@@ -151,7 +167,7 @@ def makeService(options: Options) -> MultiService:
         root=options["root"],
         content=Content(lambda: watch.catalogue, manifests, working, bool(options["legacy"])),
         worker=working,
-        answers=ByteCache(options["cache-size"]),
+        answers=ByteCache(options["cache-size"] // 2),
         limits=ConnectionLimits(options["max-connections"], options["max-per-address"]),
         timeouts=Timeouts(
             request_s=options["request-timeout"],
@@ -195,9 +211,12 @@ def _check_root(root: Path) -> None:
 
 
 def _check_public_url(url: str) -> None:
-    parts = urlsplit(url)
-    if url and (parts.scheme not in ("http", "https") or not parts.netloc or parts.query):
-        raise CannotStart(f"--public-url {url!r} is not like http://ota.example.com")
+    match = _PUBLIC_URL.fullmatch(url)
+    try:
+        if url:
+            checked_host(match["authority"].encode() if match else b"")
+    except BadTarget as error:
+        raise CannotStart(f"--public-url {url!r} is not like http://ota.example.com") from error
 
 
 def _allow_as_many_files_as_possible() -> None:

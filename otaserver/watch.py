@@ -15,6 +15,8 @@ from otaserver.worker import Clock, DelayedCall, Worker
 # A walk of a large tree may take at most this share of the time.
 _BUSY_SHARE = 0.05
 
+_NOTHING = "release none, firmware none"
+
 
 class CatalogueWatch(Service):
     """Scans the release tree in a thread of its own, again and again.
@@ -130,7 +132,9 @@ class CatalogueWatch(Service):
                 f"release {release.version if release else 'none'}, "
                 f"firmware {firmware.version if firmware else 'none'}"
             )
-            if self._offers.get(folder.path) != offer:
+            # The root says so if it offers nothing; a folder of other things does not.
+            before = self._offers.get(folder.path, _NOTHING if folder.path else "")
+            if offer != before:
                 self._offers[folder.path] = offer
                 self.log.info("/{path} offers {offer}", path=folder.path, offer=offer)
             for inner in folder.folders.values():

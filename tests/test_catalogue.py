@@ -15,6 +15,8 @@ from otaserver.catalogue import (
     firmware_version,
     release_tree,
 )
+from otaserver.http.conditions import http_date
+from otaserver.http.folder_page import folder_page
 from otaserver.versions import rank
 from tests.support.trees import scanned, write_tree
 
@@ -111,6 +113,14 @@ def test_a_picture_can_not_be_changed(small_tree: Path) -> None:
 
 def test_a_time_is_told_in_whole_seconds_rounded_down() -> None:
     assert File("a", STAMP, "", "").mtime_s == 1
+
+
+@pytest.mark.parametrize("seconds", [-(10**12), -1, 0, 253402300799, 253402300800, 10**18])
+def test_any_time_that_a_file_may_have_can_be_written(seconds: int) -> None:
+    file = File("a", STAMP._replace(mtime_ns=seconds * 10**9), "", "")
+    assert len(http_date(file.mtime_s)) == len("Sun, 06 Nov 1994 08:49:37 GMT")
+    folder = Folder("", seconds * 10**9, {}, {"a": file}, None)
+    assert b"<td>" in folder_page(Folder("", 0, {"b": folder}, {"a": file}, None))
 
 
 def test_every_file_is_walked_over_once(root: Path) -> None:

@@ -42,6 +42,7 @@ def test_the_folder_for_state_is_made_for_the_owner_only(state: Path) -> None:
 def test_a_file_that_looks_different_is_not_known(field: str) -> None:
     store = HashStore(":memory:")
     store.put("a", STAMP, HASHES)
+    store.commit()
     assert store.get("a", STAMP._replace(**{field: 99})) is None
     assert store.get("b", STAMP) is None
 
@@ -49,7 +50,29 @@ def test_a_file_that_looks_different_is_not_known(field: str) -> None:
 def test_the_number_of_the_disk_does_not_matter() -> None:
     store = HashStore(":memory:")
     store.put("a", STAMP, HASHES)
+    store.commit()
     assert store.get("a", STAMP._replace(device=99)) == HASHES
+
+
+@pytest.mark.parametrize("time_ns", [-(10**30), -1, 1 << 63, 1 << 64, 10**30])
+def test_any_time_can_be_kept(state: Path, time_ns: int) -> None:
+    odd = STAMP._replace(mtime_ns=time_ns, ctime_ns=time_ns)
+    store = HashStore(state)
+    store.put("a", odd, HASHES)
+    store.commit()
+    assert store.get("a", odd) == HASHES
+    store.close()
+
+
+def test_a_store_takes_no_lock_until_it_writes(state: Path) -> None:
+    first, second = HashStore(state), HashStore(state)
+    first.put("a", STAMP, HASHES)
+    second.put("b", STAMP, HASHES)
+    second.commit()
+    first.commit()
+    assert second.get("a", STAMP) == first.get("b", STAMP) == HASHES
+    first.close()
+    second.close()
 
 
 def test_a_new_content_takes_the_old_one_s_place() -> None:
@@ -57,6 +80,7 @@ def test_a_new_content_takes_the_old_one_s_place() -> None:
     changed = STAMP._replace(ctime_ns=6)
     store.put("a", STAMP, HASHES)
     store.put("a", changed, Hashes("c", "d"))
+    store.commit()
     assert store.get("a", STAMP) is None
     assert store.get("a", changed) == Hashes("c", "d")
 
@@ -65,6 +89,7 @@ def test_a_new_content_takes_the_old_one_s_place() -> None:
 def test_any_inode_can_be_kept(inode: int) -> None:
     store = HashStore(":memory:")
     store.put("a", STAMP._replace(inode=inode), HASHES)
+    store.commit()
     assert store.get("a", STAMP._replace(inode=inode)) == HASHES
 
 
@@ -72,6 +97,7 @@ def test_any_file_name_can_be_kept() -> None:
     store = HashStore(":memory:")
     name = os.fsdecode(b"\xff\xfe/\n'\"")
     store.put(name, STAMP, HASHES)
+    store.commit()
     assert store.get(name, STAMP) == HASHES
 
 
@@ -138,6 +164,7 @@ def test_few_files_that_are_gone_are_remembered_and_many_are_dropped(
     store = HashStore(":memory:")
     for name in "abcdef":
         store.put(name, STAMP, HASHES)
+    store.commit()
     store.forget_all_but("abc")
     assert store.get("f", STAMP) == HASHES
     store.forget_all_but("ab")

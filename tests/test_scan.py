@@ -94,9 +94,23 @@ def test_an_empty_tree_has_a_picture(root: Path) -> None:
     assert paths(scanned(root)) == set()
 
 
-def test_an_empty_release_is_a_release(root: Path) -> None:
-    (root / "1.0").mkdir()
-    assert offered(scanned(root)) == "1.0"
+def test_a_release_without_files_is_not_offered(root: Path) -> None:
+    write_tree(root, {"1.0/flash/main.py": b""})
+    (root / "1.1" / "flash").mkdir(parents=True)
+    catalogue = scanned(root)
+    assert offered(catalogue) == "1.0"
+    assert problem_about(catalogue, "1.1") == "1.1 has no files, and is not offered"
+
+
+def test_folders_that_link_to_each_other_end(root: Path) -> None:
+    names = [f"folder{number}" for number in range(8)]
+    for name in names:
+        (root / name).mkdir()
+    for name in names:
+        for other in names:
+            (root / name / other).symlink_to(f"../{other}")
+    catalogue = scanned(root)
+    assert sum("links to folders" in problem for problem in catalogue.problems) == 1
 
 
 def test_names_with_strange_digits_are_read_without_an_error(root: Path) -> None:
@@ -125,9 +139,10 @@ def test_what_tools_leave_behind_is_not_part_of_a_tree(root: Path, name: str) ->
 
 
 def test_hidden_folders_are_not_part_of_a_tree(root: Path) -> None:
-    write_tree(root, {".git/config": b"", "1.0/.git/x": b"", "1.0/__pycache__/x.pyc": b""})
+    hidden = {".git/config": b"", "1.0/.git/x": b"", "1.0/__pycache__/x.pyc": b""}
+    write_tree(root, {**hidden, "1.0/x": b""})
     catalogue = scanned(root)
-    assert paths(catalogue) == set()
+    assert paths(catalogue) == {"1.0/x"}
     assert catalogue.problems == ()
 
 
@@ -194,12 +209,12 @@ def test_folders_that_lead_back_to_themselves_end(root: Path) -> None:
 
 
 def test_what_is_neither_file_nor_folder_is_left_out_without_waiting(root: Path) -> None:
-    (root / "1.0").mkdir()
+    write_tree(root, {"1.0/file": b""})
     os.mkfifo(root / "1.0" / "fifo")
     os.mkfifo(root / "firmware_1.0.bin")
     (root / "null").symlink_to("/dev/null")
     catalogue = scanned(root)
-    assert paths(catalogue) == set()
+    assert paths(catalogue) == {"1.0/file"}
     assert len(catalogue.problems) == 3
 
 
@@ -456,6 +471,26 @@ def test_while_a_release_is_being_removed_it_is_kept_and_then_it_is_gone(small_t
     assert second.find(("1.0.1",)) is first.find(("1.0.1",))
     shutil.rmtree(small_tree / "1.0.1")
     assert offered(one.scan(second)) == "1.0.0"
+
+
+def test_a_folder_that_goes_while_its_release_is_walked_changes_nothing(
+    small_tree: Path,
+) -> None:
+    one, _ = settling(small_tree, ahead_s=10)
+    first = one.scan()
+    calls: list[None] = []
+
+    def remove_midway() -> None:
+        calls.append(None)
+        # The root, 1.0.0, its flash, 1.0.1, its flash; then the folder in that.
+        if len(calls) == 6:
+            shutil.rmtree(small_tree / "1.0.1/flash/lib")
+
+    second = one.scan(first, remove_midway)
+    assert not (small_tree / "1.0.1/flash/lib").exists()
+    assert second.unsettled
+    assert offered(second) == "1.0.1"
+    assert second.find(("1.0.1",)) is first.find(("1.0.1",))
 
 
 def test_firmware_and_loose_files_settle_each_by_itself(small_tree: Path) -> None:

@@ -82,10 +82,21 @@ def test_a_wrong_value_is_a_usage_error(root: Path, option: str, value: str) -> 
         parsed(root, option, value)
 
 
-@pytest.mark.parametrize("url", ["x", "ftp://h", "http://", "http://h/?x", "//h"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("x", "ftp://h", "http://", "http://h/?x", "//h", "http://[bad", "http://a#x"),
+        *("http://a b", "http://a/\nX: y", "https://h:99999", "http://user@h"),
+    ],
+)
 def test_a_public_url_that_is_none_is_refused(root: Path, url: str) -> None:
     with pytest.raises(CannotStart):
         parsed(root, "--public-url", url)
+
+
+@pytest.mark.parametrize("url", ["http://h", "https://h:8443/a/b%20c", "http://[::1]:80"])
+def test_a_public_url_is_taken(root: Path, url: str) -> None:
+    assert parsed(root, "--public-url", url)["public-url"] == url
 
 
 def test_a_public_url_loses_its_last_slash(root: Path) -> None:
@@ -169,6 +180,25 @@ def test_a_root_that_can_not_be_read_is_said_in_one_line(root: Path, tmp_path: P
     root.chmod(0)
     with unprivileged(tmp_path), pytest.raises(CannotStart, match="Permission denied"):
         parsed(root)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can drop privileges")
+def test_a_root_that_only_root_can_read_is_found_out_after_that(
+    small_tree: Path, tmp_path: Path
+) -> None:
+    small_tree.chmod(0o700)
+    dropped = ["--uid", "65534", "--gid", "65534"]
+    command = [twistd(), *dropped, "--nodaemon", "--pidfile=", "otaserver"]
+    run = subprocess.run(
+        [*command, "--root", str(small_tree), *HTTP],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env=environment(),
+        timeout=30,
+    )
+    assert run.returncode != 0
+    assert "otaserver: can't read the release tree" in run.stderr
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl here")

@@ -75,10 +75,10 @@ def checked_host(raw: bytes) -> str:
     """
     match = _HOST.fullmatch(raw.decode("latin-1"))
     if match is None or (match["port"] and not 0 < int(match["port"]) < 65536):
-        raise BadTarget("The Host header names no host.")
+        raise BadTarget("The request names no host.")
     if match["v6"]:
         try:
             IPv6Address(match["v6"])
         except AddressValueError as error:
-            raise BadTarget("The Host header names no IPv6 address.") from error
+            raise BadTarget("The request names no IPv6 address.") from error
     return match[0]

@@ -64,6 +64,9 @@ class Transfer(Protocol):
     def stopProducing(self) -> None:
         """End it, because the connection has ended."""
 
+    def discard(self) -> None:
+        """Give up what was never started."""
+
     @property
     def delivered_bytes(self) -> int:
         """How much of it the other side has."""
@@ -163,6 +166,9 @@ class BytesTransfer:
         if done is not None:
             done.errback(TransferAborted(_LOST))
 
+    def discard(self) -> None:
+        """Give up what was never started: nothing is held but memory."""
+
     @property
     def delivered_bytes(self) -> int:
         """How much the other side has."""
@@ -235,6 +241,10 @@ class FileTransfer:
     def stopProducing(self) -> None:
         """End the transfer, because the connection has ended."""
         self._finish(TransferAborted(_LOST))
+
+    def discard(self) -> None:
+        """Close the file of a transfer that was never started."""
+        os.close(self._descriptor)
 
     @property
     def delivered_bytes(self) -> int:

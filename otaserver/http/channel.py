@@ -12,6 +12,7 @@ from twisted.web.http import HTTPChannel
 
 from otaserver.http.answers import Answer, head, sentence
 from otaserver.progress import Progress
+from otaserver.sentences import TOO_MANY_CONNECTIONS
 from otaserver.transfer import Transfer, is_plain_tcp, send_at_once
 
 if TYPE_CHECKING:
@@ -55,9 +56,7 @@ class Channel(HTTPChannel):
         self._is_admitted = self.site.admit(self)
         self._deadline_s = self.site.now_s + self.site.timeouts.request_s
         if not self._is_admitted:
-            self.refuse(
-                sentence(503, "There are too many connections; try again.", Retry_After="10")
-            )
+            self.refuse(sentence(503, TOO_MANY_CONNECTIONS, Retry_After="10"))
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Forget the connection."""

@@ -8,7 +8,7 @@ from typing import Any
 from twisted.internet.task import LoopingCall
 from twisted.web import server
 
-from otaserver.access_log import AccessLog
+from otaserver.access_log import AccessLog, quotable
 from otaserver.byte_cache import ByteCache
 from otaserver.catalogue import File
 from otaserver.http.answers import Answer, date_line
@@ -146,10 +146,10 @@ class Site(server.Site):
         if self._access_log is None:
             return
         agents = request.requestHeaders.getRawHeaders(b"User-Agent")
-        agent = _shown(agents[0]) if agents else "-"
+        agent = quotable(agents[0]) if agents else "-"
         self._access_log.add(
             f"{request.channel.peer_host or '-'} - - {self._log_time} "
-            f'"{request.method.decode()} {_shown(request.uri)} {request.clientproto.decode()}" '
+            f'"{request.method.decode()} {quotable(request.uri)} {request.clientproto.decode()}" '
             f'{int(request.code)} {request.sentLength} "-" "{agent}"'
         )
 
@@ -167,11 +167,3 @@ class Site(server.Site):
         self._log_time = strftime("[%d/%b/%Y:%H:%M:%S +0000]", gmtime(self.now_s))
         for channel in list(self._channels):
             channel.check_time(self.now_s)
-
-
-def _shown(raw: bytes) -> str:
-    """Make text of what a client sent safe to print between quotes."""
-    text = raw.decode("ascii", "backslashreplace")
-    if text.isprintable() and '"' not in text:
-        return text
-    return text.encode("unicode_escape").decode().replace('"', '\\"')

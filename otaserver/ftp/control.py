@@ -3,6 +3,7 @@
 import socket
 from collections import deque
 from collections.abc import Callable
+from functools import cached_property
 from math import inf
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from twisted.protocols.basic import LineReceiver
 from twisted.python.failure import Failure
 
 from otaserver.errors import OTAServerError
-from otaserver.ftp.addresses import canonical, url_authority
+from otaserver.ftp.addresses import FTP_PORT, canonical, url_authority
 from otaserver.ftp.command_line import CommandLine, parse_command
 from otaserver.ftp.commands import COMMANDS
 from otaserver.ftp.data import DataConnection
@@ -22,6 +23,7 @@ from otaserver.ftp.errors import Refused, told
 from otaserver.ftp.listing import FACTS
 from otaserver.ftp.replies import long_reply, reply
 from otaserver.sentences import TOO_MANY_CONNECTIONS
+from otaserver.transfer import is_plain_tcp, write_at_once
 
 if TYPE_CHECKING:
     from otaserver.ftp.factory import FTPFactory
@@ -82,8 +84,10 @@ class ControlConnection(LineReceiver):
         """Admit the connection, or turn it away."""
         self.MAX_LENGTH = self.factory.max_command_bytes
         self.peer_host: str = getattr(self.transport.getPeer(), "host", "")
+        self._writes_at_once = is_plain_tcp(self.transport)
         self._deadline_s = self.factory.now_s + self.factory.timeouts.login_s
         if ITCPTransport.providedBy(self.transport):
+            # Or a reply would wait for the client to acknowledge the one before.
             self.transport.setTcpNoDelay(True)
             # Clients send a part of ABOR as urgent data; it belongs in its place.
             handle = self.transport.getHandle()
@@ -104,18 +108,23 @@ class ControlConnection(LineReceiver):
         self._abort_data("The control connection was lost.")
         self.log_out()
 
-    @property
+    @cached_property
     def local_host(self) -> str:
         """The address that the client reached, with its zone where it has one."""
         host: str = getattr(self.transport.getHost(), "host", "")
         return host if "%" in host else canonical(host)
 
-    @property
+    @cached_property
+    def peer_address(self) -> str:
+        """The client's address in canonical form, without a zone."""
+        return canonical(self.peer_host)
+
+    @cached_property
     def base_url(self) -> str:
         """What URLs in manifests begin with."""
         reached = self.transport.getHost()
         host = self.factory.public_host or canonical(getattr(reached, "host", "localhost"))
-        return f"ftp://{url_authority(host, getattr(reached, 'port', 21))}"
+        return f"ftp://{url_authority(host, getattr(reached, 'port', FTP_PORT))}"
 
     def reply(self, code: int, text: str) -> None:
         """Send a reply of one line; see `otaserver.ftp.replies.reply`."""
@@ -222,8 +231,15 @@ class ControlConnection(LineReceiver):
             self.send_away(421, "You took too long; good-bye.")
 
     def _write(self, data: bytes) -> None:
-        if not self._is_closing:
-            self.transport.write(data)
+        if self._is_closing:
+            return
+        if self._writes_at_once:
+            sent_bytes = write_at_once(self.transport, data)
+            if sent_bytes == len(data):
+                return
+            self._writes_at_once = False
+            data = data[sent_bytes:]
+        self.transport.write(data)
 
     def _abort_data(self, why: str) -> None:
         if self.data is not None:

@@ -163,7 +163,7 @@ class PassivePort:
             self.close()
             return
         with client:
-            if canonical(address[0]) == self._peer_host:
+            if self._peer_host in (address[0], canonical(address[0])):
                 self.close()
                 client.setblocking(False)
                 self._reactor.adoptStreamConnection(
@@ -182,14 +182,12 @@ class PassivePort:
 
 
 def _bound(host: str, number: int) -> socket.socket:
-    family, kind, _, _, address = socket.getaddrinfo(
-        host, number, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST
-    )[0]
-    bound = socket.socket(family, kind | socket.SOCK_NONBLOCK)
+    family = socket.AF_INET6 if is_ipv6(host) else socket.AF_INET
+    bound = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
     try:
         # Connections that ended a moment ago don't keep their port.
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        bound.bind(address)
+        bound.bind((host, number))
     except OSError:
         bound.close()
         raise

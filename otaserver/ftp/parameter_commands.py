@@ -4,7 +4,6 @@ from typing import TYPE_CHECKING
 
 from otaserver.ftp.addresses import (
     Address,
-    canonical,
     checked_target,
     extended_passive_text,
     is_ipv6,
@@ -60,7 +59,7 @@ def extended_port(control: "ControlConnection", argument: bytes) -> None:
 
 def _go_to(control: "ControlConnection", address: Address) -> None:
     _check_not_extended_only(control)
-    target = checked_target(address, canonical(control.peer_host))
+    target = checked_target(address, control.peer_address)
     if "%" in control.peer_host:
         # A link-local address means nothing without its zone.
         target = Address(control.peer_host, target.port)
@@ -97,9 +96,7 @@ def extended_passive(control: "ControlConnection", argument: bytes) -> None:
 def _open_port(control: "ControlConnection") -> int:
     data = control.replace_data()
     try:
-        return data.wait_at(
-            control.factory.network, control.local_host, canonical(control.peer_host)
-        )
+        return data.wait_at(control.factory.network, control.local_host, control.peer_address)
     except OSError as error:
         control.close_data()
         raise Refused(425, "No port can be opened now; try again.") from error

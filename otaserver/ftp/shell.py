@@ -165,7 +165,9 @@ class ReadOnlyShell:
         _check_offset(offset, found.size_bytes)
         descriptor = self._open(found)
         length = found.size_bytes - offset
-        return Download(FileTransfer(descriptor, offset, length, self._worker), length)
+        return Download(
+            FileTransfer(descriptor, offset, length, self._worker, is_first=True), length
+        )
 
     def _open(self, file: File) -> int:
         try:

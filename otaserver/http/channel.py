@@ -1,6 +1,5 @@
 """One connection of a client: who it is, and how long it may take."""
 
-import os
 from enum import Enum
 from math import inf
 from typing import TYPE_CHECKING, Any
@@ -13,7 +12,7 @@ from twisted.web.http import HTTPChannel
 from otaserver.http.answers import Answer, head, sentence
 from otaserver.progress import Progress
 from otaserver.sentences import TOO_MANY_CONNECTIONS
-from otaserver.transfer import Transfer, is_plain_tcp, send_at_once
+from otaserver.transfer import Transfer, is_plain_tcp, send_at_once, write_at_once
 
 if TYPE_CHECKING:
     from otaserver.http.site import Site
@@ -132,11 +131,7 @@ class Channel(HTTPChannel):
         needs that turn anyway.
         """
         if self._writes_at_once and (self.persistent or is_part):
-            try:
-                sent_bytes = os.write(self.transport.fileno(), data)
-            except OSError:
-                # The transport will meet the same error, and deal with it.
-                sent_bytes = 0
+            sent_bytes = write_at_once(self.transport, data)
             if sent_bytes == len(data):
                 return
             self._writes_at_once = False

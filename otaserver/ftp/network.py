@@ -163,7 +163,7 @@ class PassivePort:
             self.close()
             return
         with client:
-            if self._peer_host in (address[0], canonical(address[0])):
+            if address[0] == self._peer_host or canonical(address[0]) == self._peer_host:
                 self.close()
                 client.setblocking(False)
                 self._reactor.adoptStreamConnection(

@@ -11,12 +11,12 @@ import os
 import resource
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from statistics import median
 from typing import NamedTuple
 
-from tests.bench.ftp_load import Client, fetch_rate
+from tests.bench.ftp_load import Client, Rate, drive, fetch_rate
 from tests.bench.ftp_servers import (
     LOAD_CORE,
     FTPPeer,
@@ -72,18 +72,27 @@ def main() -> None:
     resource.setrlimit(
         resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2
     )
-    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
+    with tempfile.TemporaryDirectory() as folder:
         root = _tree(Path(folder))
+        with _running(root, Path(folder, "rates")) as peers:
+            for load in LOADS:
+                _compare(load, peers, options.runs)
+        if not options.no_memory:
+            # Servers that were busy have memory to spare.
+            with _running(root, Path(folder, "memory")) as peers:
+                _compare_memory(peers)
+
+
+@contextlib.contextmanager
+def _running(root: Path, scratch: Path) -> Iterator[list[FTPPeer]]:
+    with contextlib.ExitStack() as stack:
         peers = []
         for start in (otaserver, vsftpd, pyftpdlib):
-            scratch = Path(folder) / start.__name__
-            scratch.mkdir()
-            peers.append(stack.enter_context(start(root, scratch)))
+            own = scratch / start.__name__
+            own.mkdir(parents=True)
+            peers.append(stack.enter_context(start(root, own)))
         _wait_until_served(peers[0])
-        for load in LOADS:
-            _compare(load, peers, options.runs)
-        if not options.no_memory:
-            _compare_memory(peers)
+        yield peers
 
 
 def _tree(folder: Path) -> Path:
@@ -108,23 +117,26 @@ def _wait_until_served(peer: FTPPeer) -> None:
 
 
 def _compare(load: Load, peers: Sequence[FTPPeer], runs: int) -> None:
-    rates: dict[str, list[float]] = {peer.name: [] for peer in peers}
-    costs: dict[str, list[float]] = {peer.name: [] for peer in peers}
+    taken: dict[str, list[Rate]] = {peer.name: [] for peer in peers}
     for _ in range(runs):
         for peer in peers:
-            before_s = peer.cpu_s()
-            rate = fetch_rate(peer.port, load.name, load.size_bytes, load.count, load.at_a_time)
-            # vsftpd's processes count only once they have ended.
-            time.sleep(0.3)
-            total_mb = load.size_bytes * (load.count * load.at_a_time + load.count) / 1e6
-            rates[peer.name].append(rate)
-            costs[peer.name].append(total_mb / max(peer.cpu_s() - before_s, 0.01))
+            rate = fetch_rate(peer, load.name, load.size_bytes, load.count, load.at_a_time)
+            taken[peer.name].append(rate)
+    medians = {
+        name: Rate(median(r.mb_per_s for r in rates), median(r.mb_per_cpu_s for r in rates))
+        for name, rates in taken.items()
+    }
     print(f"\n{load.title}\n{'':12}{'MB/s':>10}{'MB/CPU-s':>10}")
     for peer in peers:
-        print(f"{peer.name:12}{median(rates[peer.name]):10,.0f}{median(costs[peer.name]):10,.0f}")
-    ours = median(rates[peers[0].name])
-    ratios = (f"{ours / median(rates[peer.name]):.2f} of {peer.name}'s" for peer in peers[1:])
-    print(f"{peers[0].name}'s rate is {', '.join(ratios)}")
+        rate = medians[peer.name]
+        print(f"{peer.name:12}{rate.mb_per_s:10,.0f}{rate.mb_per_cpu_s:10,.0f}")
+    ours = medians[peers[0].name]
+    for peer in peers[1:]:
+        rate = medians[peer.name]
+        print(
+            f"{peers[0].name} / {peer.name}: {ours.mb_per_s / rate.mb_per_s:.2f} in MB/s, "
+            f"{ours.mb_per_cpu_s / rate.mb_per_cpu_s:.2f} in MB/CPU-s"
+        )
 
 
 def _compare_memory(peers: Sequence[FTPPeer]) -> None:
@@ -141,7 +153,7 @@ def _memory(peer: FTPPeer) -> Memory:
     time.sleep(2)
     fresh_kb = peer.memory_kb() - before_kb
     for client in clients:
-        assert client.fetch("small.bin") == SMALL_BYTES
+        drive([client.fetch("small.bin", SMALL_BYTES)])
     time.sleep(2)
     used_kb = peer.memory_kb() - before_kb
     for client in clients:

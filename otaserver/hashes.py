@@ -5,7 +5,9 @@ import os
 import sqlite3
 from collections.abc import Callable, Collection
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
+
+from twisted.logger import Logger
 
 from otaserver.catalogue import Stamp
 from otaserver.errors import OTAServerError
@@ -13,6 +15,7 @@ from otaserver.files import FileChanged, open_stamped, stamp_of
 
 READ_SIZE_BYTES = 1 << 20
 
+_COLUMNS = ["path", "inode", "size_bytes", "mtime_ns", "ctime_ns", "sha1", "sha256"]
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS file (
     path BLOB PRIMARY KEY,
@@ -29,6 +32,8 @@ CREATE TABLE IF NOT EXISTS file (
 # taken away for an hour (a disk that is unplugged) is not read again after it.
 _SPARE_ROWS = 10_000
 
+_T = TypeVar("_T")
+
 
 class StateError(OTAServerError):
     """The folder for state can't be used."""
@@ -44,7 +49,8 @@ class Hashes(NamedTuple):
 class HashStore:
     """Hashes by path and stamp, in an SQLite database.
 
-    One thread at a time may use it.
+    One thread at a time may use it. A database that fails later on is made anew,
+    or done without: that costs a second reading of files, and not the server.
 
     Args:
         path: the database's file, made where it is missing, and made anew where
@@ -53,6 +59,8 @@ class HashStore:
     Raises:
         StateError: the file can't be made or written.
     """
+
+    log = Logger()
 
     def __init__(self, path: Path | str) -> None:
         self._path = path
@@ -69,9 +77,12 @@ class HashStore:
         except sqlite3.OperationalError:
             raise
         except sqlite3.DatabaseError:
-            # Not a database, or a damaged one: nothing in it can't be had again.
-            os.unlink(self._path)
-            return self._connect()
+            return self._made_anew()
+
+    def _made_anew(self) -> sqlite3.Connection:
+        """Replace what is no database, or a damaged one: nothing in it can't be had again."""
+        os.unlink(self._path)
+        return self._connect()
 
     def _connect(self) -> sqlite3.Connection:
         database = sqlite3.connect(self._path, check_same_thread=False)
@@ -79,6 +90,9 @@ class HashStore:
             database.execute("PRAGMA journal_mode = WAL")
             database.execute("PRAGMA synchronous = NORMAL")
             database.execute(_SCHEMA)
+            columns = [row[1] for row in database.execute("PRAGMA table_info(file)")]
+            if columns != _COLUMNS:
+                raise sqlite3.DatabaseError("its table is of another make")
         except sqlite3.DatabaseError:
             database.close()
             raise
@@ -91,24 +105,29 @@ class HashStore:
             path: the file's path.
             stamp: what the file looks like now.
         """
-        row = self._database.execute(
-            "SELECT sha1, sha256 FROM file WHERE path = ? AND inode = ?"
-            " AND size_bytes = ? AND mtime_ns = ? AND ctime_ns = ?",
-            _key(path, stamp),
-        ).fetchone()
-        return None if row is None else Hashes(*row)
+
+        def find(database: sqlite3.Connection) -> Hashes | None:
+            row = database.execute(
+                "SELECT sha1, sha256 FROM file WHERE path = ? AND inode = ?"
+                " AND size_bytes = ? AND mtime_ns = ? AND ctime_ns = ?",
+                _key(path, stamp),
+            ).fetchone()
+            return None if row is None else Hashes(*row)
+
+        return self._try(find)
 
     def put(self, path: str, stamp: Stamp, hashes: Hashes) -> None:
         """Keep the hashes of a file; they last from the next `commit` on."""
-        self._database.execute(
-            "INSERT OR REPLACE INTO file VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (*_key(path, stamp), *hashes),
+        row = (*_key(path, stamp), *hashes)
+        self._try(
+            lambda database: database.execute(
+                "INSERT OR REPLACE INTO file VALUES (?, ?, ?, ?, ?, ?, ?)", row
+            )
         )
 
     def commit(self) -> None:
         """Write what was put since the last time."""
-        if self._database.in_transaction:
-            self._database.commit()
+        self._try(sqlite3.Connection.commit)
 
     def forget_all_but(self, paths: Collection[str]) -> None:
         """Drop the files that are gone, once they are many.
@@ -116,19 +135,43 @@ class HashStore:
         Args:
             paths: every path whose hashes may still be asked for.
         """
-        (rows,) = self._database.execute("SELECT count(*) FROM file").fetchone()
-        if rows <= len(paths) + _SPARE_ROWS:
-            return
-        kept = {os.fsencode(path) for path in paths}
-        known = [path for (path,) in self._database.execute("SELECT path FROM file")]
-        gone = [(path,) for path in known if path not in kept]
-        self._database.executemany("DELETE FROM file WHERE path = ?", gone)
-        self._database.commit()
+
+        def forget(database: sqlite3.Connection) -> None:
+            (rows,) = database.execute("SELECT count(*) FROM file").fetchone()
+            if rows <= len(paths) + _SPARE_ROWS:
+                return
+            kept = {os.fsencode(path) for path in paths}
+            known = [path for (path,) in database.execute("SELECT path FROM file")]
+            gone = [(path,) for path in known if path not in kept]
+            database.executemany("DELETE FROM file WHERE path = ?", gone)
+            database.commit()
+
+        self._try(forget)
 
     def close(self) -> None:
         """Write what is left and let go of the file."""
         self.commit()
         self._database.close()
+
+    def _try(self, work: Callable[[sqlite3.Connection], _T]) -> _T | None:
+        """Do something with the database; None where it fails, and has been replaced."""
+        try:
+            return work(self._database)
+        except sqlite3.DatabaseError as error:
+            self.log.warn("{path} failed: {error}", path=self._path, error=error)
+            self._database.close()
+            self._database = self._replacement(error)
+            return None
+
+    def _replacement(self, error: sqlite3.DatabaseError) -> sqlite3.Connection:
+        # A full disk or a lock is no fault of the database's.
+        if not isinstance(error, sqlite3.OperationalError):
+            try:
+                return self._made_anew()
+            except (sqlite3.DatabaseError, OSError):
+                pass
+        self._path = ":memory:"
+        return self._connect()
 
 
 def _key(path: str, stamp: Stamp) -> tuple[bytes, int, int, int, int]:
@@ -152,12 +195,16 @@ def hash_file(path: str, stamp: Stamp, check: Callable[[], None]) -> Hashes:
     """
     sha1, sha256 = hashlib.sha1(usedforsecurity=False), hashlib.sha256()
     buffer = memoryview(bytearray(READ_SIZE_BYTES))
+    left_bytes = stamp.size_bytes
     with open(open_stamped(path, stamp), "rb", buffering=0) as file:
-        while True:
+        # One read more than the size needs, which finds the end; a file that
+        # grows as fast as it is read has none.
+        while left_bytes >= 0:
             check()
             count = file.readinto(buffer)
             if not count:
                 break
+            left_bytes -= count
             sha1.update(buffer[:count])
             sha256.update(buffer[:count])
         if stamp_of(os.fstat(file.fileno())) != stamp:

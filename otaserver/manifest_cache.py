@@ -68,8 +68,9 @@ class ManifestCache:
         if known is not None:
             return succeed(known)
         tree = folder.tree or ReleaseTree()
-        newest = tree.newest_release
-        if newest is None or len(newest.files) <= _MAX_INLINE_FILES:
+        # The base counts as well: its files are compared, and may all be deleted.
+        most_files = max((len(release.files) for release in tree.releases), default=0)
+        if most_files <= _MAX_INLINE_FILES:
             made = _make(tree, request, base_url, legacy)
             self._encoded.put(key, made, len(made.body))
             return succeed(made)

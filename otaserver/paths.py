@@ -43,8 +43,9 @@ def split_path(path: bytes) -> tuple[str, ...]:
     text = decode_path(path)
     if not text.startswith("/"):
         raise BadPath("The path does not begin with a slash.")
-    inner = text[1:].removesuffix("/")
-    names = tuple(inner.split("/")) if inner else ()
+    names = tuple(text[1:].split("/"))
+    if not names[-1]:
+        names = names[:-1]
     for name in names:
         if name in ("", ".", ".."):
             raise BadPath(f"The path has {name!r} as a name in it.")

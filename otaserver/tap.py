@@ -2,8 +2,10 @@
 
 import os
 import resource
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib.metadata import version
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -67,7 +69,8 @@ def _ports(text: str) -> range | None:
 
 _ports.coerceDoc = "two ports, the first and the last"  # type: ignore[attr-defined]
 
-_SECONDS = _at_least(0, float)
+_TIMEOUT = _at_least(1, float)
+_NUMBER = _at_least(0, float)
 _COUNT = _at_least(0, int)
 
 
@@ -86,31 +89,36 @@ class Options(usage.Options):
         ["http", None, "tcp:8000", "Where to serve HTTP, as an endpoint; '' for nowhere."],
         ["ftp", None, "tcp:2121", "Where to serve FTP, as an endpoint; '' for nowhere."],
         ["public-url", None, "", "What URLs begin with, instead of the host that a client names."],
-        ["settle", None, 2.0, "How long a release must have been left alone.", _SECONDS],
+        ["settle", None, 2.0, "How long a release must have been left alone.", _NUMBER],
         ["poll", None, 2.0, "The time between two looks at the tree.", _at_least(0.1, float)],
         ["state", None, ".otaserver", "The folder for what outlives the server: hashes."],
         ["cache-size", None, 32 << 20, "How much of encoded manifests may be kept.", _COUNT],
         ["max-connections", None, 2000, "Connections in all; 0 for no limit.", _COUNT],
         ["max-per-address", None, 200, "Connections from one address; 0 for no limit.", _COUNT],
-        ["request-timeout", None, 30.0, "The time to send a request.", _SECONDS],
-        ["idle-timeout", None, 60.0, "The time between two requests.", _SECONDS],
-        ["stall-timeout", None, 60.0, "How long a client may read too slowly.", _SECONDS],
-        ["min-rate", None, 100.0, "What is too slow, in bytes a second.", _SECONDS],
+        ["request-timeout", None, 30.0, "The time to send a request.", _TIMEOUT],
+        ["idle-timeout", None, 60.0, "The time between two requests.", _TIMEOUT],
+        ["stall-timeout", None, 60.0, "How long a client may read too slowly.", _TIMEOUT],
+        ["min-rate", None, 100.0, "What is too slow, in bytes a second.", _NUMBER],
         ["ftp-public-address", None, "", "The address that FTP tells to clients behind NAT."],
         ["ftp-passive-ports", None, "", "What FTP may open, as 50000-50999; '' for any.", _ports],
         ["ftp-max-connections", None, 2000, "FTP connections in all; 0 for no limit.", _COUNT],
         ["ftp-max-per-address", None, 200, "The same from one address.", _COUNT],
         ["ftp-max-command", None, 8192, "How long an FTP command may be.", _at_least(64, int)],
         ["ftp-login-attempts", None, 3, "How often one may try to log in.", _at_least(1, int)],
-        ["ftp-login-delay", None, 1.0, "How long a wrong log-in takes.", _SECONDS],
-        ["ftp-login-timeout", None, 60.0, "The time to log in.", _SECONDS],
-        ["ftp-idle-timeout", None, 300.0, "The time between two FTP commands.", _SECONDS],
-        ["ftp-data-timeout", None, 30.0, "The time to open a data connection.", _SECONDS],
+        ["ftp-login-delay", None, 1.0, "How long a wrong log-in takes.", _TIMEOUT],
+        ["ftp-login-timeout", None, 60.0, "The time to log in.", _TIMEOUT],
+        ["ftp-idle-timeout", None, 300.0, "The time between two FTP commands.", _TIMEOUT],
+        ["ftp-data-timeout", None, 30.0, "The time to open a data connection.", _TIMEOUT],
     ]
     optFlags = [
         ["legacy", None, "Serve the original client: absolute paths, heads that it can read."],
         ["no-access-log", None, "Don't log requests."],
     ]
+
+    def opt_version(self) -> None:
+        """Display the versions of otaserver and Twisted, and exit."""
+        print(f"otaserver {version('otaserver')}, Twisted {version('twisted')}")
+        sys.exit(0)
 
     def postOptions(self) -> None:
         """Check what can be checked before anything is started."""

@@ -7,6 +7,7 @@ from packaging.version import InvalidVersion, Version
 
 _VERSION_NAME = re.compile(r"v?[0-9]", re.ASCII)
 _LOOSE_PARTS = re.compile(r"[0-9]+|[^0-9.]+", re.ASCII)
+_DIGITS = frozenset("0123456789")
 
 
 class Rank(NamedTuple):
@@ -53,6 +54,7 @@ def _loose_order(version: str) -> tuple[tuple[int, int, str], ...]:
     A number stands before a text, so that two parts always compare.
     """
     return tuple(
-        (0, int(part), "") if part[0].isdigit() else (1, 0, part)
+        # Text has digits as well that Python's int() takes or chokes on, such as "²".
+        (0, int(part), "") if part[0] in _DIGITS else (1, 0, part)
         for part in _LOOSE_PARTS.findall(version.removeprefix("v"))
     )

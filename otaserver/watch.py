@@ -85,14 +85,22 @@ class CatalogueWatch(Service):
     def _scan(self) -> None:
         self._next = None
         started_s = self._clock.seconds()
+        before = self.catalogue
         scanning = self._worker.run(self._scanner.scan, self.catalogue, self._check)
         scanning.addCallbacks(self._show, self._report)
         scanning.addErrback(lambda failure: self.log.failure("The scan failed", failure))
-        scanning.addCallback(lambda _: self._scan_later(self._clock.seconds() - started_s))
+        scanning.addCallback(lambda _: self._scan_later(self._walk_s(started_s, before)))
 
     def _check(self) -> None:
         if self._stopping.is_set():
             raise ScanCancelled("The server stops.")
+
+    def _walk_s(self, started_s: float, before: Catalogue | None) -> float:
+        """Say what the next scan will take, if it finds no change.
+
+        The time of a scan that found one went into hashing, which is not repeated.
+        """
+        return self._clock.seconds() - started_s if self.catalogue is before else 0.0
 
     def _scan_later(self, took_s: float) -> None:
         if not self.running:

@@ -166,6 +166,9 @@ class Channel(HTTPChannel):
         def take_back(_: None) -> None:
             self._writes_at_once = is_plain_tcp(self.transport)
             self.transport.registerProducer(self, True)
+            # The transport may have paused us before it was lent, and has
+            # since told the transfer that it is ready again.
+            self.resumeProducing()
 
         return transfer.start(self.transport).addBoth(done).addCallback(take_back)
 
@@ -211,7 +214,7 @@ class Channel(HTTPChannel):
         self._deadline_s = self.site.now_s + _LINGER_S
         self.persistent = False
         self.dataReceived = self.lineReceived = self.rawDataReceived = _drop  # type: ignore
-        if hasattr(self.transport, "loseWriteConnection"):
+        if is_plain_tcp(self.transport):
             self.transport.loseWriteConnection()
         else:
             self.loseConnection()

@@ -10,6 +10,9 @@ _ENTITY_TAG = re.compile(r'(?P<weak>W/)?(?P<tag>"[\x21\x23-\x7e\x80-\xff]*")', r
 _LIST_PART = re.compile(r'\s*(?P<entry>(?:W/)?"[^"]*"|[^,"]*)\s*(?:,|$)', re.ASCII)
 _BYTE_RANGE = re.compile(r"bytes\s*=\s*(?P<first>[0-9]{0,18})-(?P<last>[0-9]{0,18})\s*", re.ASCII)
 
+# From the year 1 to the year 9999.
+_FIRST_DATE_S, _LAST_DATE_S = -62_135_596_800, 253_402_300_799
+
 # How a header of the request is asked for: by its name, joined where it is
 # repeated; None where there is none.
 HeaderLookup = Callable[[str], str | None]
@@ -31,9 +34,10 @@ def http_date(seconds: int) -> str:
     """Write a time as HTTP does.
 
     Args:
-        seconds: since 1970.
+        seconds: since 1970. A time that has no year of four digits becomes the
+            nearest that has one: file systems can stamp with any.
     """
-    return formatdate(seconds, usegmt=True)
+    return formatdate(min(max(seconds, _FIRST_DATE_S), _LAST_DATE_S), usegmt=True)
 
 
 def precondition(header: HeaderLookup, etag: str, mtime_s: int | None) -> Precondition:

@@ -27,7 +27,7 @@ tr + tr { border-top: 1px solid #8884 }
 <body>
 <h1>$title</h1>
 <table>
-<tr><th>Name</th><th>Size</th><th>Changed (UTC)</th></tr>
+<tr><th>Name</th><th>Bytes</th><th>Changed (UTC)</th></tr>
 $rows
 </table>
 </body>

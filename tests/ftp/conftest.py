@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from tests.ftp.site import Site
+from tests.support.trees import write_tree
 
 NAMES = "ünïcode näme.txt"
 
@@ -24,18 +25,15 @@ def root(tmp_path: Path) -> Path:
         ".hidden/secret": b"secret",
         "1.0.1/.git/config": b"secret",
     }
-    for path, content in files.items():
-        file = root / path
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(content)
+    write_tree(root, files)
     (tmp_path / "outside").write_bytes(b"outside")
     (root / "1.0.1/sd/link").symlink_to(tmp_path / "outside")
     return root
 
 
 @pytest.fixture
-def site(root: Path, tmp_path: Path):
-    site = Site(root, tmp_path)
+def site(root: Path):
+    site = Site(root)
     yield site
     site.close()
 

@@ -1,6 +1,5 @@
 """An FTP site in memory: a real tree and the real protocol, with a clock and a network to play."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,6 +22,7 @@ from otaserver.hashes import HashStore
 from otaserver.limits import ConnectionLimits
 from otaserver.manifest_cache import ManifestCache
 from otaserver.scan import Scanner
+from tests.support.worker import LateWorker
 
 CLIENT = "192.0.2.7"
 SERVER = "198.51.100.1"
@@ -33,28 +33,15 @@ LOGIN_POLICY = LoginPolicy(attempts=3, delay_s=2)
 MAX_COMMAND_BYTES = 1024
 
 
-class Worker:
-    """Does work at once, or, once `hold` is set, when it is told to."""
+class Worker(LateWorker):
+    """Does work at once, or, once `is_held` is set, when it is told to."""
 
-    def __init__(self) -> None:
-        self.hold = False
-        self._held: list[Callable[[], None]] = []
+    is_held = False
 
     def run(self, work, *args, **kwargs):
-        if not self.hold:
-            return maybeDeferred(work, *args, **kwargs)
-        result = Deferred()
-        self._held.append(
-            lambda: maybeDeferred(work, *args, **kwargs).addBoth(
-                lambda outcome: result.callback(outcome)
-            )
-        )
-        return result
-
-    def release(self) -> None:
-        held, self._held = self._held, []
-        for work in held:
-            work()
+        if self.is_held:
+            return super().run(work, *args, **kwargs)
+        return maybeDeferred(work, *args, **kwargs)
 
 
 class Transport(StringTransport):
@@ -89,7 +76,7 @@ class Transport(StringTransport):
 
     def take(self, limit: int = 1 << 30) -> bytes:
         """Let so many turns pass in which the other side reads everything."""
-        while self.producer is not None and not self.streaming and limit:
+        while self.connected and self.producer is not None and not self.streaming and limit:
             self.producer.resumeProducing()
             limit -= 1
         return self.value()
@@ -155,9 +142,7 @@ class Client:
     def __init__(self, site: "Site", peer: str, host: str, port: int) -> None:
         self.site = site
         self.control: ControlConnection = site.factory.buildProtocol(None)
-        self.transport = Transport(
-            self.control, address_of(host, port), address_of(peer, 50_000)
-        )
+        self.transport = Transport(self.control, address_of(host, port), address_of(peer, 50_000))
         self.control.makeConnection(self.transport)
 
     def send(self, raw: bytes) -> list[str]:
@@ -209,7 +194,6 @@ class Site:
     def __init__(
         self,
         root: Path,
-        state: Path,
         *,
         in_all: int = 10,
         per_address: int = 5,
@@ -223,7 +207,7 @@ class Site:
         self.log: list[str] = []
         self.log_outs = 0
         self.root = root
-        self._hashes = HashStore(state / "hashes.sqlite3")
+        self._hashes = HashStore(":memory:")
         self.catalogue: Catalogue | None = None
         self.manifests = ManifestCache(self.worker, 1 << 20)
         self.scan()

@@ -1,0 +1,267 @@
+"""A site in memory, and a client that talks to it without a network."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from twisted.internet.address import IPv4Address
+from twisted.internet.error import ConnectionDone, ConnectionLost
+from twisted.internet.interfaces import ISSLTransport
+from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
+from twisted.python.failure import Failure
+from zope.interface import directlyProvides, providedBy
+
+from otaserver.access_log import AccessLog
+from otaserver.byte_cache import ByteCache
+from otaserver.catalogue import Catalogue
+from otaserver.http.content import Content
+from otaserver.http.site import Site, Timeouts
+from otaserver.limits import ConnectionLimits
+from otaserver.manifest_cache import ManifestCache
+from tests.support.trees import scanned
+from tests.support.worker import ImmediateWorker
+
+BUFFER_BYTES = 1 << 16
+NOW_S = 1_700_000_000
+
+
+@dataclass
+class Response:
+    """One answer, taken apart."""
+
+    status: int
+    version: str
+    fields: dict[str, str]
+    body: bytes
+    head_bytes: int
+
+    @property
+    def text(self) -> str:
+        return self.body.decode()
+
+
+def parse_responses(data: bytes, heads: int = 0) -> list[Response]:
+    """Take a stream of answers apart; the first ``heads`` have no body."""
+    responses = []
+    while data:
+        head, separator, rest = data.partition(b"\r\n\r\n")
+        assert separator, f"a head without an end: {data[:200]!r}"
+        first, *lines = head.decode("latin-1").split("\r\n")
+        version, status, _ = first.split(" ", 2)
+        fields: dict[str, str] = {}
+        for line in lines:
+            name, colon, value = line.partition(": ")
+            assert colon and name not in fields, line
+            fields[name] = value
+        length = int(fields.get("Content-Length", 0))
+        if len(responses) < heads or status == "304":
+            length = 0
+        assert len(rest) >= length, f"{len(rest)} bytes of {length}"
+        parts = Response(int(status), version, fields, rest[:length], len(head) + 4)
+        responses.append(parts)
+        data = rest[length:]
+    return responses
+
+
+class Wire(StringTransport):
+    """A connection whose other side takes everything at once, unless it is stalled.
+
+    Like Twisted's own it asks a pull producer for more when its buffer is empty,
+    and pauses a push producer when it is full.
+    """
+
+    is_stalled = False
+    aborted = False
+    write_closed = False
+
+    def __init__(self, peer: str, secure: bool = False) -> None:
+        super().__init__(IPv4Address("TCP", "192.0.2.80", 8000), IPv4Address("TCP", peer, 5000))
+        self.taken = b""
+        self.is_reading = True
+        self._is_pumping = False
+        self._has_paused = False
+        if secure:
+            directlyProvides(self, providedBy(self), ISSLTransport)
+
+    def setTcpNoDelay(self, enabled: bool) -> None:
+        pass
+
+    def write(self, data: bytes) -> None:
+        assert isinstance(data, bytes)
+        if self.aborted or self.write_closed:
+            return
+        super().write(data)
+        if not self.is_stalled:
+            self._pump()
+        elif self.buffered > BUFFER_BYTES and self.producer is not None and self.streaming:
+            self._has_paused = True
+            self.producer.pauseProducing()
+
+    @property
+    def buffered(self) -> int:
+        return len(self.value())
+
+    def registerProducer(self, producer: Any, streaming: bool) -> None:
+        super().registerProducer(producer, streaming)
+        if not streaming:
+            producer.resumeProducing()
+            if not self.is_stalled:
+                self._pump()
+
+    def unstall(self) -> None:
+        """Take all that there is, and whatever follows."""
+        self.is_stalled = False
+        self._pump()
+
+    def take(self) -> None:
+        """Take what is buffered, and no more than one turn of what follows."""
+        self._drain()
+        if self.producer is not None:
+            self.producer.resumeProducing()
+
+    def _drain(self) -> None:
+        self.taken += self.value()
+        self.clear()
+
+    def _pump(self) -> None:
+        if self._is_pumping:
+            return
+        self._is_pumping = True
+        self._drain()
+        while self.producer is not None and not self.streaming and not self.is_stalled:
+            self.producer.resumeProducing()
+            self._drain()
+        self._is_pumping = False
+        if self._has_paused and self.producer is not None and self.streaming:
+            self._has_paused = False
+            self.producer.resumeProducing()
+
+    def unregisterProducer(self) -> None:
+        if self.producer is not None:
+            super().unregisterProducer()
+
+    def startWriting(self) -> None:
+        pass
+
+    def pauseProducing(self) -> None:
+        self.is_reading = False
+
+    def resumeProducing(self) -> None:
+        self.is_reading = True
+
+    def loseWriteConnection(self) -> None:
+        self.write_closed = True
+
+    def abortConnection(self) -> None:
+        self.aborted = True
+
+
+@dataclass
+class Client:
+    """One connection to a site."""
+
+    site: Site
+    peer: str = "192.0.2.1"
+    secure: bool = False
+    channel: Any = field(init=False)
+    wire: Wire = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.wire = Wire(self.peer, self.secure)
+        self.channel = self.site.buildProtocol(self.wire.getPeer())
+        self.channel.makeConnection(self.wire)
+
+    def send(self, data: bytes) -> None:
+        self.channel.dataReceived(data)
+
+    def answers(self, heads: int = 0) -> list[Response]:
+        """The answers since the last time."""
+        taken, self.wire.taken = self.wire.taken, b""
+        return parse_responses(taken, heads)
+
+    def ask(self, target: str, *lines: str, method: str = "GET", version: str = "1.1") -> Response:
+        """Send one request and take its one answer."""
+        if not any(line.lower().startswith("host:") for line in lines):
+            lines = ("Host: ota.test", *lines)
+        head = "\r\n".join([f"{method} {target} HTTP/{version}", *lines, "", ""])
+        self.send(head.encode("latin-1"))
+        (response,) = self.answers(heads=1 if method == "HEAD" else 0)
+        return response
+
+    @property
+    def is_closing(self) -> bool:
+        return self.wire.disconnecting or self.wire.aborted or self.wire.write_closed
+
+    def hang_up(self, clean: bool = False) -> None:
+        producer = self.wire.producer
+        self.wire.aborted = True
+        if producer is not None:
+            producer.stopProducing()
+        self.channel.connectionLost(Failure(ConnectionDone() if clean else ConnectionLost()))
+
+
+class Lines(AccessLog):
+    """An access log that keeps its lines for the test."""
+
+    def __init__(self, clock: Clock) -> None:
+        super().__init__(clock)
+        self.lines: list[str] = []
+
+    def add(self, line: str) -> None:
+        self.lines.append(line)
+
+
+class Bench:
+    """A site over a tree in a folder, with a clock that the test moves."""
+
+    def __init__(self, root: Path, **options: Any) -> None:
+        self.clock = Clock()
+        self.clock.advance(NOW_S)
+        self.root = root
+        self.catalogue: Catalogue | None = scanned(root)
+        self.worker = options.pop("worker", ImmediateWorker())
+        legacy = options.pop("legacy", False)
+        catalogue: Callable[[], Catalogue | None] = lambda: self.catalogue  # noqa: E731
+        self.manifests = ManifestCache(self.worker, 1 << 20)
+        self.answers: ByteCache[Any, Any] = ByteCache(options.pop("cache_bytes", 1 << 20))
+        self.lines = Lines(self.clock)
+        self.limits = ConnectionLimits(
+            options.pop("max_connections", 0), options.pop("max_per_address", 0)
+        )
+        self.timeouts = Timeouts(
+            **{"request_s": 30, "idle_s": 60, "stall_s": 60, "min_rate": 100}
+            | options.pop("timeouts", {})
+        )
+        self.site = Site(
+            clock=self.clock,
+            root=str(root),
+            content=Content(catalogue, self.manifests, self.worker, legacy),
+            worker=self.worker,
+            answers=self.answers,
+            limits=self.limits,
+            timeouts=self.timeouts,
+            access_log=options.pop("access_log", self.lines),
+            public_url=options.pop("public_url", ""),
+            legacy=legacy,
+        )
+        assert not options, options
+        self.site.startFactory()
+
+    def client(self, **options: Any) -> Client:
+        return Client(self.site, **options)
+
+    def ask(self, target: str, *lines: str, **options: Any) -> Response:
+        """Ask one thing over a connection of its own."""
+        return self.client().ask(target, *lines, **options)
+
+    def rescan(self) -> None:
+        """Take a new picture, as the watch does when the tree has changed."""
+        self.catalogue = scanned(self.root)
+        self.manifests.clear()
+        self.site.catalogue_changed()
+
+    def pass_s(self, seconds: int) -> None:
+        for _ in range(seconds):
+            self.clock.advance(1)

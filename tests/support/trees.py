@@ -1,0 +1,46 @@
+"""Release trees on disk, and catalogues of them."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from otaserver.catalogue import Catalogue
+from otaserver.hashes import HashStore
+from otaserver.scan import Scanner
+
+SMALL_TREE = {
+    "1.0.0/flash/main.py": b"print(1)\n",
+    "1.0.0/flash/old.py": b"old\n",
+    "1.0.0/flash/same.py": b"same\n",
+    "1.0.1/flash/main.py": b"print(2)\n",
+    "1.0.1/flash/lib/new_lib.py": b"new\n",
+    "1.0.1/flash/same.py": b"same\n",
+    "firmware_1.0.1.bin": b"\xe9firmware",
+}
+
+
+def write_tree(root: Path, files: Mapping[str, bytes]) -> Path:
+    """Write files by their path below a root, and give the root back."""
+    root.mkdir(parents=True, exist_ok=True)
+    for path, content in files.items():
+        target = root / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(content)
+    return root
+
+
+def scanner(root: Path, **options: object) -> Scanner:
+    """A scanner that offers what was written just now."""
+    return Scanner(str(root), HashStore(":memory:"), **{"settle_s": 0, **options})
+
+
+def scanned(root: Path) -> Catalogue:
+    """Take one picture of a tree."""
+    return scanner(root).scan()
+
+
+def rewrite(path: Path, content: bytes) -> None:
+    """Change a file in place so that its stamp surely changes with it."""
+    before = path.stat().st_mtime_ns
+    path.write_bytes(content)
+    os.utime(path, ns=(before + 1_000_000_000, before + 1_000_000_000))

@@ -272,13 +272,13 @@ class ControlConnection(LineReceiver):
 
     def _have_wait(self, command: CommandLine | Refused) -> None:
         """Keep a command for later; ABOR takes effect now and is answered in its turn."""
-        if isinstance(command, CommandLine) and command.verb == "ABOR":
-            self._abort_data("The transfer was aborted.")
         if self._waiting is None:
             self._waiting = deque()
         self._waiting.append(command)
         if len(self._waiting) >= MAX_WAITING_COMMANDS:
             self.pauseProducing()
+        if isinstance(command, CommandLine) and command.verb == "ABOR":
+            self._abort_data("The transfer was aborted.")
 
     def _go_on(self, _: object, deadline_s: float) -> None:
         """Do the commands that waited, up to one that takes its time as well."""

@@ -70,6 +70,15 @@ class DataConnection(Protocol):
         """
         self._connect = connect
 
+    def check(self) -> None:
+        """See whether there is still something to wait for.
+
+        Raises:
+            Refused: the connection has ended, or can't be opened any more.
+        """
+        if self._ended is not None:
+            raise self._ended
+
     def opened(self, until_s: float) -> "Deferred[None]":
         """Wait for the connection.
 
@@ -81,9 +90,7 @@ class DataConnection(Protocol):
         """
         self._deadline_s = until_s
         waiting: Deferred[None] = Deferred()
-        if self._ended is not None:
-            waiting.errback(self._ended)
-        elif self.connected:
+        if self.connected:
             waiting.callback(None)
         else:
             self._waiting = waiting

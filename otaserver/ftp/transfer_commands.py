@@ -95,13 +95,13 @@ async def _send(
     """Do a transfer from its command to its last reply; its data connection ends with it."""
     offset, control.offset_bytes = control.offset_bytes, 0
     data, shell = control.data, control.shell
-    code = 226
+    code, size_bytes = 426, 0
     try:
         if data is None or shell is None:
             raise Refused(425, "Use EPSV, PASV, EPRT or PORT first.")
         download = await prepare(shell, offset)
         await _deliver(control, data, download)
-        size_bytes = download.size_bytes
+        code, size_bytes = 226, download.size_bytes
     except Exception as error:
         code, _ = told(error)
         size_bytes = data.sent_bytes if data is not None else 0
@@ -115,6 +115,7 @@ async def _send(
 async def _deliver(control: "ControlConnection", data: DataConnection, download: Download) -> None:
     factory = control.factory
     try:
+        data.check()
         control.reply(150, f"{download.size_bytes} bytes follow.")
         await data.opened(factory.now_s + factory.timeouts.data_s)
     except Exception:

@@ -206,6 +206,7 @@ class Site:
         self.network = Network()
         self.log: list[str] = []
         self.log_outs = 0
+        self._clients: list[Client] = []
         self.root = root
         self._hashes = HashStore(":memory:")
         self.catalogue: Catalogue | None = None
@@ -235,7 +236,8 @@ class Site:
 
     def connect(self, peer: str = CLIENT, host: str = SERVER, port: int = FTP_PORT) -> Client:
         """Connect; the greeting is still to be read."""
-        return Client(self, peer, host, port)
+        self._clients.append(Client(self, peer, host, port))
+        return self._clients[-1]
 
     def log_in(self, peer: str = CLIENT, host: str = SERVER, port: int = FTP_PORT) -> Client:
         """Connect, and log in."""
@@ -250,6 +252,8 @@ class Site:
         self.clock.pump([1.0] * int(seconds))
 
     def close(self) -> None:
+        for client in self._clients:
+            client.transport.end()
         self.factory.doStop()
         self._hashes.close()
 

@@ -243,7 +243,8 @@ def _ftp(
 def _listen(option: str, endpoint: str, factory: Any) -> Any:
     try:
         return strports.service(endpoint, factory)
-    except (ValueError, TypeError, LookupError, AssertionError) as error:
+    except Exception as error:
+        # Each kind of endpoint reads its own description and files, and raises what it likes.
         raise CannotStart(f"{option} {endpoint!r} is no endpoint: {error}") from error
 
 
@@ -251,7 +252,9 @@ def _listen(option: str, endpoint: str, factory: Any) -> Any:
 def _one_line() -> Iterator[None]:
     try:
         yield
-    except (OTAServerError, CannotListenError, OSError) as error:
+    except (OTAServerError, CannotListenError, OSError, OverflowError) as error:
+        # By now twistd has made sys.stderr a part of its log.
+        print(f"otaserver: {error}", file=sys.__stderr__)
         raise CannotStart(str(error)) from error
 
 

@@ -154,7 +154,7 @@ class BytesTransfer:
         data: what to send.
     """
 
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: bytes | memoryview) -> None:
         self._data = memoryview(data)
         self._sent_bytes = 0
         self._transport: Any = None

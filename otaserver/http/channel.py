@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 MAX_BODY_BYTES = 1 << 16
 
+# What may lie in a transport's buffer when the last answer is done: its first write.
+_MAX_BUFFERED_BYTES = 1 << 16
+
 # How long a client that was refused, or timed out, may take to hear of it.
 _LINGER_S = 5.0
 
@@ -86,9 +89,32 @@ class Channel(HTTPChannel):
         self._may_send_at_once = True
         super().dataReceived(data)
 
+    def pauseProducing(self) -> None:
+        """Answer no more requests, because the client does not take the answers.
+
+        The requests of one segment alone could make hundreds of megabytes of them.
+        """
+        self.paused = True
+        super().pauseProducing()
+
+    def resumeProducing(self) -> None:
+        """Answer what has arrived meanwhile."""
+        self.paused = False
+        super().resumeProducing()
+        # Past this class's own, which would take it for a new request.
+        super().dataReceived(b"")
+
     def lineLengthExceeded(self, line: bytes) -> None:
         """Refuse a line that never ends."""
         self._respondToBadRequestAndDisconnect()
+
+    def headerReceived(self, line: bytes) -> bool:
+        """Take a header; a length of thousands of digits is no number to Python."""
+        try:
+            return bool(super().headerReceived(line))
+        except ValueError:
+            self._respondToBadRequestAndDisconnect()
+            return False
 
     def allHeadersReceived(self) -> None:
         """Refuse a body that nothing here has a use for."""
@@ -107,8 +133,16 @@ class Channel(HTTPChannel):
 
     def requestDone(self, request: Any) -> None:
         """Wait for the next request."""
-        self._state = _State.IDLE
-        self._deadline_s = self.site.now_s + self.site.timeouts.idle_s
+        timeouts = self.site.timeouts
+        if self.persistent:
+            self._state = _State.IDLE
+            self._deadline_s = self.site.now_s + timeouts.idle_s
+        else:
+            # What the kernel has not taken yet may go at the lowest rate.
+            left_bytes = min(request.sentLength, _MAX_BUFFERED_BYTES)
+            last_s = left_bytes / timeouts.min_rate if timeouts.min_rate else inf
+            self._stop_listening()
+            self._deadline_s = self.site.now_s + timeouts.stall_s + last_s
         super().requestDone(request)
 
     def checkPersistence(self, request: Any, version: bytes) -> bool:
@@ -174,6 +208,8 @@ class Channel(HTTPChannel):
 
     def refuse(self, answer: Answer) -> None:
         """Answer what is no request, and take nothing more."""
+        if self._state is _State.CLOSING:
+            return
         version = b"HTTP/1.1"
         self.transport.write(
             head(answer, version, self.site.date_line, is_persistent=False, is_legacy=False)
@@ -200,8 +236,7 @@ class Channel(HTTPChannel):
         elif self._state is _State.RECEIVING and self.requests:
             self.refuse(sentence(408, "The request took too long to arrive."))
         else:
-            self._state = _State.CLOSING
-            self._deadline_s = self.site.now_s + _LINGER_S
+            self._stop_listening()
             self.loseConnection()
 
     def _close(self) -> None:
@@ -210,14 +245,23 @@ class Channel(HTTPChannel):
         To hang up first, with some of the request unread, would make the kernel
         drop the answer.
         """
+        self._stop_listening()
+        # TLS has an end of its own, after what is written.
+        if hasattr(self.transport, "loseWriteConnection") and not self.isSecure():
+            self.transport.loseWriteConnection()
+        else:
+            self.loseConnection()
+
+    def _stop_listening(self) -> None:
         self._state = _State.CLOSING
         self._deadline_s = self.site.now_s + _LINGER_S
         self.persistent = False
         self.dataReceived = self.lineReceived = self.rawDataReceived = _drop  # type: ignore
-        if is_plain_tcp(self.transport):
-            self.transport.loseWriteConnection()
-        else:
-            self.loseConnection()
+
+    def _send100Continue(self) -> None:
+        # It waits in the transport's buffer, and the answer must not overtake it.
+        self._writes_at_once = False
+        super()._send100Continue()
 
     def _respondToBadRequestAndDisconnect(self) -> None:
         self.refuse(sentence(400, "The request is not HTTP as this server knows it."))

@@ -97,6 +97,10 @@ class Request(http.Request):
         except (BadTarget, BadPath, BadUpdateRequest) as error:
             self._send(sentence(HTTPStatus.BAD_REQUEST, str(error)))
             return
+        except Exception:
+            # Whatever it is, one answer fails, and not the connection.
+            self._fail(Failure())
+            return
         found.addCallback(site.remember(self.uri, hosts))
         found.addCallback(self._send).addErrback(self._fail)
 
@@ -161,7 +165,8 @@ class Request(http.Request):
             self.finish()
         else:
             self._write(answer, body[:FIRST_WRITE_BYTES], is_part=True)
-            rest = body[FIRST_WRITE_BYTES:]
+            # A view: all who take the same answer share its bytes.
+            rest = memoryview(body)[FIRST_WRITE_BYTES:]
             self._start(BytesTransfer(rest), len(rest))
 
     def _send_file(self, answer: Answer, file: File, offset: int, length: int) -> None:
@@ -213,7 +218,11 @@ class Request(http.Request):
             return failure
 
         first_bytes = length if length <= FIRST_WRITE_BYTES else LARGE_FIRST_WRITE_BYTES
-        first = read_if_cached(descriptor, offset, first_bytes)
+        try:
+            first = read_if_cached(descriptor, offset, first_bytes)
+        except OSError:
+            self._fail(close(Failure()))
+            return
         if first is not None:
             send(first)
         else:

@@ -127,7 +127,8 @@ class Site(server.Site):
 
         def keep(answer: Answer) -> Answer:
             if len(hosts) == 1 and answer.etag and generation == self._generation:
-                self._answers.put((uri, *hosts), answer, len(answer.body))
+                # The address counts: a client can make it longer than the answer.
+                self._answers.put((uri, *hosts), answer, len(answer.body) + len(uri))
             return answer
 
         return keep

@@ -44,10 +44,12 @@ class Response:
 
 def parse_responses(data: bytes, heads: int = 0) -> list[Response]:
     """Take a stream of answers apart; the first ``heads`` have no body."""
-    responses = []
-    while data:
-        head, separator, rest = data.partition(b"\r\n\r\n")
-        assert separator, f"a head without an end: {data[:200]!r}"
+    responses: list[Response] = []
+    start = 0
+    while start < len(data):
+        end = data.find(b"\r\n\r\n", start) + 4
+        assert end >= 4, f"a head without an end: {data[start : start + 200]!r}"
+        head = data[start : end - 4]
         first, *lines = head.decode("latin-1").split("\r\n")
         version, status, _ = first.split(" ", 2)
         fields: dict[str, str] = {}
@@ -58,10 +60,9 @@ def parse_responses(data: bytes, heads: int = 0) -> list[Response]:
         length = int(fields.get("Content-Length", 0))
         if len(responses) < heads or status == "304":
             length = 0
-        assert len(rest) >= length, f"{len(rest)} bytes of {length}"
-        parts = Response(int(status), version, fields, rest[:length], len(head) + 4)
-        responses.append(parts)
-        data = rest[length:]
+        start = end + length
+        assert len(data) >= start, f"{len(data) - end} bytes of {length}"
+        responses.append(Response(int(status), version, fields, data[end:start], len(head) + 4))
     return responses
 
 
@@ -78,7 +79,7 @@ class Wire(StringTransport):
 
     def __init__(self, peer: str, secure: bool = False) -> None:
         super().__init__(IPv4Address("TCP", "192.0.2.80", 8000), IPv4Address("TCP", peer, 5000))
-        self.taken = b""
+        self._taken = bytearray()
         self.is_reading = True
         self._is_pumping = False
         self._has_paused = False
@@ -100,8 +101,16 @@ class Wire(StringTransport):
             self.producer.pauseProducing()
 
     @property
+    def taken(self) -> bytes:
+        """All that the other side has taken."""
+        return bytes(self._taken)
+
+    def forget_taken(self) -> None:
+        self._taken.clear()
+
+    @property
     def buffered(self) -> int:
-        return len(self.value())
+        return self.io.tell()
 
     def registerProducer(self, producer: Any, streaming: bool) -> None:
         super().registerProducer(producer, streaming)
@@ -122,7 +131,7 @@ class Wire(StringTransport):
             self.producer.resumeProducing()
 
     def _drain(self) -> None:
-        self.taken += self.value()
+        self._taken += self.value()
         self.clear()
 
     def _pump(self) -> None:
@@ -130,13 +139,17 @@ class Wire(StringTransport):
             return
         self._is_pumping = True
         self._drain()
-        while self.producer is not None and not self.streaming and not self.is_stalled:
+        while self._has_pull_producer and not self.is_stalled and not self.aborted:
             self.producer.resumeProducing()
             self._drain()
         self._is_pumping = False
         if self._has_paused and self.producer is not None and self.streaming:
             self._has_paused = False
             self.producer.resumeProducing()
+
+    @property
+    def _has_pull_producer(self) -> bool:
+        return self.producer is not None and not self.streaming
 
     def unregisterProducer(self) -> None:
         if self.producer is not None:
@@ -178,7 +191,8 @@ class Client:
 
     def answers(self, heads: int = 0) -> list[Response]:
         """The answers since the last time."""
-        taken, self.wire.taken = self.wire.taken, b""
+        taken = self.wire.taken
+        self.wire.forget_taken()
         return parse_responses(taken, heads)
 
     def ask(self, target: str, *lines: str, method: str = "GET", version: str = "1.1") -> Response:

@@ -1,0 +1,556 @@
+"""How a connection is kept, limited and ended, in memory."""
+
+import os
+from collections.abc import Callable
+
+import pytest
+
+from tests.support.http import BUFFER_BYTES, Bench, parse_responses
+from tests.support.trees import SMALL_TREE, rewrite
+from tests.support.worker import LateWorker
+
+MakeBench = Callable[..., Bench]
+
+GET = b"GET /1.0.1/flash/main.py HTTP/1.1\r\nHost: h\r\n\r\n"
+LARGE = {"1.0/large": bytes(range(256)) * 8000, "1.0/small": b"small"}
+
+
+def get(path: str, *lines: str, version: str = "1.1") -> bytes:
+    return "\r\n".join([f"GET {path} HTTP/{version}", "Host: h", *lines, "", ""]).encode()
+
+
+def statuses(bench: Bench, data: bytes) -> tuple[list[int], bool]:
+    """Send bytes over a connection; say what came back, and whether it ends."""
+    client = bench.client()
+    client.send(data)
+    return [answer.status for answer in client.answers()], client.is_closing
+
+
+# Which connections are kept
+
+
+@pytest.mark.parametrize(
+    ("version", "lines", "is_kept"),
+    [
+        ("1.1", (), True),
+        ("1.1", ("Connection: keep-alive",), True),
+        ("1.1", ("Connection: close",), False),
+        ("1.1", ("Connection: CLOSE",), False),
+        ("1.1", ("Connection: keep-alive, close",), False),
+        ("1.1", ("Connection: x,close ,y",), False),
+        ("1.1", ("Connection: x", "Connection: close"), False),
+        ("1.1", ("Connection: closed",), True),
+        ("1.0", (), False),
+        ("1.0", ("Connection: keep-alive",), True),
+        ("1.0", ("Connection: Keep-Alive",), True),
+        ("1.0", ("Connection: x, keep-alive",), True),
+        ("1.0", ("Connection: keep-alive, close",), False),
+        ("1.0", ("Connection: close",), False),
+    ],
+)
+def test_the_version_and_the_client_decide_whether_a_connection_is_kept(
+    bench: Bench, version: str, lines: tuple[str, ...], is_kept: bool
+) -> None:
+    client = bench.client()
+    answer = client.ask("/manifest.json", *lines, version=version)
+    assert answer.version == f"HTTP/{version}"
+    assert client.is_closing is not is_kept
+    if not is_kept:
+        assert answer.fields["Connection"] == "close"
+    elif version == "1.0":
+        assert answer.fields["Connection"] == "keep-alive"
+    if is_kept:
+        assert client.ask("/manifest.json", version=version).status == 200
+
+
+def test_after_the_last_request_nothing_more_is_answered(bench: Bench) -> None:
+    assert statuses(bench, get("/", "Connection: close") + GET * 5) == ([200], True)
+
+
+# Requests in one piece, and in many
+
+
+def test_hundreds_of_requests_in_one_segment_are_answered_in_order(bench_of: MakeBench) -> None:
+    files = {f"1.0/{n}": b"%d" % n for n in range(300)}
+    bench = bench_of(files)
+    client = bench.client()
+    client.send(b"".join(get(f"/1.0/{n}") for n in range(300)))
+    assert [answer.body for answer in client.answers()] == [b"%d" % n for n in range(300)]
+
+
+def test_requests_behind_large_files_wait_for_their_turn(bench_of: MakeBench) -> None:
+    bench = bench_of(LARGE)
+    client = bench.client()
+    client.send((get("/1.0/large") + get("/1.0/small") + get("/manifest.json")) * 3)
+    bodies = [answer.body for answer in client.answers()]
+    assert len(bodies) == 9
+    assert bodies[0::3] == [LARGE["1.0/large"]] * 3
+    assert bodies[1::3] == [b"small"] * 3
+
+
+def test_requests_behind_an_answer_from_a_thread_wait_for_their_turn(root: object) -> None:
+    from tests.support.trees import write_tree
+
+    write_tree(root, {f"1.0/{n}": b"" for n in range(150)})
+    worker = LateWorker()
+    client = Bench(root, worker=worker).client()
+    client.send(get("/manifest.json") + get("/1.0/1"))
+    assert client.answers() == []
+    worker.work()
+    first, second = client.answers()
+    assert first.fields["Content-Type"] == "application/json"
+    assert second.body == b""
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7])
+def test_a_request_may_come_in_any_pieces(bench: Bench, size: int) -> None:
+    client = bench.client()
+    data = get("/manifest.json") + GET
+    for start in range(0, len(data), size):
+        client.send(data[start : start + size])
+    assert [answer.status for answer in client.answers()] == [200, 200]
+
+
+def test_a_client_that_reads_nothing_is_not_answered_without_end(bench_of: MakeBench) -> None:
+    bench = bench_of({"1.0/file": b"x" * 60_000})
+    client = bench.client()
+    client.wire.is_stalled = True
+    client.send(get("/1.0/file") * 1000)
+    assert client.wire.buffered < BUFFER_BYTES + 70_000
+    client.wire.unstall()
+    answers = client.answers()
+    assert len(answers) == 1000
+    assert all(len(answer.body) == 60_000 for answer in answers)
+    assert client.ask("/manifest.json").status == 200
+
+
+def test_a_client_that_stalled_once_during_a_large_answer_is_served_on(
+    bench_of: MakeBench,
+) -> None:
+    bench = bench_of(LARGE)
+    client = bench.client()
+    client.wire.is_stalled = True
+    client.send(get("/1.0/large") + get("/1.0/small") * 500)
+    assert client.wire.buffered < 1 << 19
+    client.wire.unstall()
+    assert len(client.answers()) == 501
+    assert client.ask("/1.0/small").body == b"small"
+    assert client.wire.is_reading
+
+
+def test_a_file_is_read_as_fast_as_it_is_taken(bench_of: MakeBench) -> None:
+    bench = bench_of(LARGE)
+    client = bench.client()
+    client.wire.is_stalled = True
+    client.send(get("/1.0/large"))
+    for _ in range(20):
+        assert client.wire.buffered <= 1 << 19
+        client.wire.take()
+    client.wire.unstall()
+    (answer,) = client.answers()
+    assert answer.body == LARGE["1.0/large"]
+
+
+def test_slow_readers_of_one_large_manifest_share_its_bytes(bench_of: MakeBench) -> None:
+    import tracemalloc
+
+    bench = bench_of({f"1.0/flash/{n:05}": b"" for n in range(4000)})
+    size = len(bench.ask("/manifest.json").body)
+    clients = [bench.client() for _ in range(40)]
+    tracemalloc.start()
+    for client in clients:
+        client.wire.is_stalled = True
+        client.send(get("/manifest.json"))
+    grown, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert size > 500_000
+    # Each has the first write and one piece in the transport's own buffer.
+    assert grown < len(clients) * 500_000
+
+
+# Bodies
+
+
+def test_a_small_body_is_ignored(bench: Bench) -> None:
+    post = b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhello"
+    assert statuses(bench, post + GET) == ([405, 200], False)
+    with_get = b"GET / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nGET /"
+    assert statuses(bench, with_get + GET) == ([200, 200], False)
+
+
+def test_the_largest_body_is_ignored_and_one_byte_more_is_refused(bench: Bench) -> None:
+    head = "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: {}\r\n\r\n"
+    largest = head.format(1 << 16).encode() + b"x" * (1 << 16)
+    assert statuses(bench, largest + GET) == ([405, 200], False)
+    more = head.format((1 << 16) + 1).encode() + b"x" * ((1 << 16) + 1)
+    assert statuses(bench, more + GET) == ([413], True)
+
+
+def test_a_body_of_unknown_length_is_refused(bench: Bench) -> None:
+    head = b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"
+    assert statuses(bench, head + b"5\r\nhello\r\n0\r\n\r\n" + GET) == ([413], True)
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        "Content-Length: x",
+        "Content-Length: -1",
+        "Content-Length: +1",
+        "Content-Length: 1, 1",
+        "Content-Length: ",
+        "Content-Length: 1\r\nContent-Length: 1",
+        "Content-Length: 1\r\nTransfer-Encoding: chunked",
+        "Transfer-Encoding: chunked, gzip",
+        "Transfer-Encoding: gzip",
+        "Content-Length: " + "9" * 5000,
+    ],
+)
+def test_a_body_whose_end_is_not_sure_is_refused(bench: Bench, lines: str) -> None:
+    head = f"POST / HTTP/1.1\r\nHost: h\r\n{lines}\r\n\r\nx".encode()
+    answered, is_closing = statuses(bench, head + GET)
+    assert answered in ([400], [413])
+    assert is_closing
+
+
+def test_a_client_that_asks_first_is_told_to_go_on_before_its_answer(bench: Bench) -> None:
+    client = bench.client()
+    client.send(
+        b"POST / HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\nhello"
+    )
+    taken = client.wire.taken
+    assert taken.startswith(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 405 ")
+
+
+# What is not HTTP
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"garbage\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
+        b"GET /\r\n\r\n",
+        b"GET / HTTP/0.9\r\n\r\n",
+        b"GET / HTTP/1.2\r\n\r\n",
+        b"GET / HTTP/2.0\r\n\r\n",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        b"GET  / HTTP/1.1\r\n\r\n",
+        b"GET / x HTTP/1.1\r\n\r\n",
+        b"GET /\x00 HTTP/1.1\r\nHost: h\r\n\r\n",
+        b"GET /\xff HTTP/1.1\r\nHost: h\r\n\r\n",
+        b"G\xc3\x89T / HTTP/1.1\r\nHost: h\r\n\r\n",
+        b'G"T / HTTP/1.1\r\nHost: h\r\n\r\n',
+        b"GET / HTTP/1.1\r\nno colon\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost : h\r\n\r\n",
+        b"GET / HTTP/1.1\r\n: h\r\n\r\n",
+        b"GET / HTTP/1.1\r\nX: a\x00b\r\n\r\n",
+        b"GET /" + b"a" * 20_000 + b" HTTP/1.1\r\nHost: h\r\n\r\n",
+        b"GET /" + b"a" * 70_000,
+        b"GET / HTTP/1.1\r\nX: " + b"a" * 20_000 + b"\r\n\r\n",
+        b"GET / HTTP/1.1\r\n" + b"X: %s\r\n" % (b"a" * 1000) * 20 + b"\r\n",
+        b"GET / HTTP/1.1\r\n" + b"X: y\r\n" * 600 + b"\r\n",
+    ],
+)
+def test_what_is_no_request_gets_one_400_and_an_end(bench: Bench, data: bytes) -> None:
+    client = bench.client()
+    client.send(data + GET * 3)
+    (answer,) = client.answers()
+    assert answer.status == 400
+    assert answer.text == "The request is not HTTP as this server knows it.\n"
+    assert client.is_closing
+    assert len(bench.lines.lines) == 1
+
+
+def test_after_a_refusal_nothing_is_answered_or_logged_any_more(bench: Bench) -> None:
+    client = bench.client()
+    client.send(GET + b"garbage\r\n" + GET + b"x" * 20_000 + b"\r\n" + GET)
+    for data in (GET, b"more garbage\r\n\r\n", b"x" * 100_000, b"\r\n" * 1000):
+        client.send(data)
+    assert [answer.status for answer in client.answers()] == [200, 400]
+    assert len(bench.lines.lines) == 2
+    bench.pass_s(6)
+    assert client.wire.aborted
+
+
+def test_over_tls_a_refusal_ends_the_connection_as_tls_does(bench: Bench) -> None:
+    client = bench.client(secure=True)
+    client.send(b"garbage\r\n\r\n")
+    assert [answer.status for answer in client.answers()] == [400]
+    assert client.wire.disconnecting
+    assert not client.wire.write_closed
+
+
+def test_an_empty_line_before_a_request_is_forgiven(bench: Bench) -> None:
+    assert statuses(bench, b"\r\n" + GET) == ([200], False)
+
+
+# Time-outs
+
+
+def test_a_client_that_says_nothing_is_left(bench: Bench) -> None:
+    client = bench.client()
+    bench.pass_s(29)
+    assert not client.is_closing
+    bench.pass_s(2)
+    assert client.is_closing
+    bench.pass_s(6)
+    assert client.wire.aborted
+
+
+def test_a_request_that_trickles_in_gets_408(bench: Bench) -> None:
+    client = bench.client()
+    data = get("/", "X: " + "a" * 100)
+    for byte in data[:31]:
+        client.send(bytes([byte]))
+        bench.pass_s(1)
+    assert [answer.status for answer in client.answers()] == [408]
+    assert client.is_closing
+    slow = bench.client()
+    slow.send(data[:40])
+    bench.pass_s(31)
+    (answer,) = slow.answers()
+    assert answer.status == 408
+    assert answer.text == "The request took too long to arrive.\n"
+
+
+def test_a_body_that_trickles_in_gets_408(bench: Bench) -> None:
+    client = bench.client()
+    client.send(b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 99\r\n\r\n")
+    for _ in range(31):
+        client.send(b"x")
+        bench.pass_s(1)
+    assert [answer.status for answer in client.answers()] == [408]
+
+
+def test_a_kept_connection_is_closed_after_the_idle_time(bench: Bench) -> None:
+    client = bench.client()
+    client.ask("/manifest.json")
+    bench.pass_s(59)
+    assert not client.is_closing
+    client.ask("/manifest.json")
+    bench.pass_s(59)
+    assert not client.is_closing
+    bench.pass_s(2)
+    assert client.is_closing
+    assert client.answers() == []
+
+
+def test_the_first_byte_of_the_next_request_starts_its_time(bench: Bench) -> None:
+    client = bench.client()
+    client.ask("/manifest.json")
+    bench.pass_s(50)
+    client.send(GET[:-1])
+    bench.pass_s(29)
+    assert not client.is_closing
+    bench.pass_s(2)
+    assert [answer.status for answer in client.answers()] == [408]
+
+
+def test_a_connection_that_timed_out_can_not_come_back(bench: Bench) -> None:
+    client = bench.client()
+    client.ask("/manifest.json")
+    client.wire.is_stalled = True
+    bench.pass_s(61)
+    assert client.is_closing
+    for _ in range(6):
+        client.send(GET)
+        bench.pass_s(1)
+    assert client.wire.aborted
+    assert client.wire.buffered == 0
+
+
+def test_a_reader_who_takes_too_little_is_left(bench_of: MakeBench) -> None:
+    bench = bench_of(LARGE)
+    before = len(os.listdir("/proc/self/fd"))
+    client = bench.client()
+    client.wire.is_stalled = True
+    client.send(get("/1.0/large"))
+    bench.pass_s(59)
+    assert not client.wire.aborted
+    bench.pass_s(70)
+    assert client.wire.aborted
+    client.hang_up()
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_a_reader_who_goes_on_taking_is_not_left(bench_of: MakeBench) -> None:
+    bench = bench_of(LARGE)
+    client = bench.client()
+    client.wire.is_stalled = True
+    client.send(get("/1.0/large"))
+    for _ in range(7):
+        bench.pass_s(50)
+        client.wire.take()
+    assert not client.wire.aborted
+
+
+def test_the_time_of_an_answer_is_not_the_request_s_or_the_idle_time(root: object) -> None:
+    from tests.support.trees import write_tree
+
+    write_tree(root, {f"1.0/{n}": b"" for n in range(150)})
+    worker = LateWorker()
+    bench = Bench(root, worker=worker)
+    client = bench.client()
+    client.send(get("/manifest.json"))
+    bench.pass_s(300)
+    assert not client.is_closing
+    worker.work()
+    assert [answer.status for answer in client.answers()] == [200]
+
+
+def test_the_last_answer_has_the_time_that_the_lowest_rate_gives_it(bench_of: MakeBench) -> None:
+    bench = bench_of({"1.0/file": b"x" * 60_000})
+    client = bench.client()
+    client.wire.is_stalled = True
+    client.send(get("/1.0/file", version="1.0"))
+    assert client.wire.disconnecting
+    bench.pass_s(300)
+    assert not client.wire.aborted
+    bench.pass_s(400)
+    assert client.wire.aborted
+
+
+# Limits
+
+
+def test_one_connection_too_many_is_told_so_and_counts_for_nothing(bench_of: MakeBench) -> None:
+    bench = bench_of(SMALL_TREE, max_connections=2)
+    first, second, third = (bench.client() for _ in range(3))
+    (answer,) = third.answers()
+    assert answer.status == 503
+    assert answer.text == "There are too many connections; try again.\n"
+    assert answer.fields["Retry-After"] == "10"
+    assert third.is_closing
+    third.send(GET)
+    assert third.answers() == []
+    third.hang_up()
+    assert bench.client().answers()[0].status == 503
+    first.hang_up()
+    assert bench.client().ask("/").status == 200
+    assert second.ask("/").status == 200
+
+
+def test_one_address_can_not_take_all_places(bench_of: MakeBench) -> None:
+    bench = bench_of(SMALL_TREE, max_per_address=3)
+    greedy = [bench.client(peer="192.0.2.66") for _ in range(5)]
+    assert [bool(client.answers()) for client in greedy] == [False] * 3 + [True] * 2
+    assert bench.client(peer="192.0.2.67").ask("/").status == 200
+    greedy[0].hang_up()
+    assert bench.client(peer="192.0.2.66").ask("/").status == 200
+
+
+def test_every_way_to_end_gives_the_place_back(bench_of: MakeBench) -> None:
+    bench = bench_of(LARGE, max_connections=1)
+    for data in (b"", b"garbage\r\n\r\n", GET, get("/1.0/large"), get("/", version="1.0")):
+        for is_stalled in (False, True):
+            client = bench.client()
+            client.wire.is_stalled = is_stalled
+            client.send(data)
+            client.hang_up()
+    assert bench.limits._total == 0
+    assert bench.site._channels == set()
+
+
+# Ends in the middle
+
+
+def test_a_client_that_goes_away_at_any_moment_leaves_nothing_behind(bench_of: MakeBench) -> None:
+    bench = bench_of(LARGE)
+    before = len(os.listdir("/proc/self/fd"))
+    for turns in range(12):
+        client = bench.client()
+        client.wire.is_stalled = True
+        client.send(get("/1.0/large") + GET)
+        for _ in range(turns):
+            client.wire.take()
+        client.hang_up()
+    assert len(os.listdir("/proc/self/fd")) == before
+    assert len(bench.lines.lines) >= 8
+
+
+def test_a_client_that_goes_away_while_the_disk_is_read_leaves_nothing_behind(
+    bench_of: MakeBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def nothing_is_cached(*_: object) -> None:
+        return None
+
+    worker = LateWorker()
+    bench = bench_of(LARGE, worker=worker)
+    monkeypatch.setattr("otaserver.http.request.read_if_cached", nothing_is_cached)
+    monkeypatch.setattr("otaserver.transfer.read_if_cached", nothing_is_cached)
+    before = len(os.listdir("/proc/self/fd"))
+    for turns in range(6):
+        client = bench.client()
+        client.wire.is_stalled = True
+        client.send(get("/1.0/large"))
+        for _ in range(turns):
+            worker.work()
+            client.wire.take()
+        client.hang_up()
+        worker.work()
+        assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_what_is_not_in_the_cache_is_read_by_the_worker(
+    bench_of: MakeBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = bench_of(LARGE, worker=(worker := LateWorker()))
+    real = __import__("otaserver.transfer").transfer.read_if_cached
+    known: set[int] = set()
+
+    def cached_after_reading(descriptor: int, offset: int, length: int) -> "bytes | None":
+        return real(descriptor, offset, length) if known else None
+
+    monkeypatch.setattr("otaserver.http.request.read_if_cached", cached_after_reading)
+    monkeypatch.setattr("otaserver.transfer.read_if_cached", cached_after_reading)
+    client = bench.client()
+    client.send(get("/1.0/large"))
+    assert client.answers() == []
+    while worker.waiting:
+        known.add(1)
+        worker.work()
+        known.clear() if len(client.wire.taken) < 1_900_000 else None
+    (answer,) = client.answers()
+    assert answer.body == LARGE["1.0/large"]
+
+
+def test_a_disk_that_fails_gets_500_and_no_descriptor_is_lost(
+    bench_of: MakeBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = bench_of(LARGE)
+    before = len(os.listdir("/proc/self/fd"))
+
+    def fail(*_: object) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr("otaserver.http.request.read_if_cached", fail)
+    assert bench.ask("/1.0/large").status == 500
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_a_file_that_is_cut_while_it_is_sent_ends_the_connection_early(
+    bench_of: MakeBench,
+) -> None:
+    bench = bench_of(LARGE)
+    before = len(os.listdir("/proc/self/fd"))
+    client = bench.client()
+    client.wire.is_stalled = True
+    client.send(get("/1.0/large"))
+    os.truncate(bench.root / "1.0/large", 100_000)
+    client.wire.unstall()
+    assert client.wire.aborted
+    with pytest.raises(AssertionError, match="bytes of"):
+        parse_responses(client.wire.taken)
+    client.hang_up()
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_a_file_that_is_rewritten_while_it_is_sent_is_not_mixed_with_what_follows(
+    bench_of: MakeBench,
+) -> None:
+    bench = bench_of(LARGE)
+    client = bench.client()
+    rewrite(bench.root / "1.0/small", b"other")
+    client.send(get("/1.0/small") + get("/1.0/large"))
+    assert [answer.status for answer in client.answers()] == [503, 200]

@@ -16,7 +16,8 @@ setup(
     python_requires=">=3.10",
     install_requires=["Twisted>=26.10", "packaging>=24"],
     extras_require={
-        "test": ["pytest>=8", "hypothesis>=6.100"],
+        "test": ["pytest>=8", "hypothesis>=6.100", "Twisted[tls]>=26.10"],
+        "tls": ["Twisted[tls]>=26.10"],
         "lint": ["ruff>=0.9", "mypy>=1.15"],
     },
     packages=[*find_packages(include=["otaserver", "otaserver.*"]), "twisted.plugins"],

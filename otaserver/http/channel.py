@@ -25,6 +25,8 @@ _MAX_BUFFERED_BYTES = 1 << 16
 # How long a client that was refused, or timed out, may take to hear of it.
 _LINGER_S = 5.0
 
+_TOO_MANY = sentence(503, TOO_MANY_CONNECTIONS, Retry_After="10")
+
 
 class _State(Enum):
     IDLE = "waiting for a request"
@@ -58,7 +60,10 @@ class Channel(HTTPChannel):
         self._is_admitted = self.site.admit(self)
         self._deadline_s = self.site.now_s + self.site.timeouts.request_s
         if not self._is_admitted:
-            self.refuse(sentence(503, TOO_MANY_CONNECTIONS, Retry_After="10"))
+            if self.site.may_refuse():
+                self.refuse(_TOO_MANY)
+            else:
+                self.transport.abortConnection()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Forget the connection."""

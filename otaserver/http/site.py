@@ -20,6 +20,9 @@ from otaserver.worker import Worker
 
 _Key = tuple[bytes, ...]
 
+# How many connections that are one too many may linger to be told so.
+_MAX_REFUSED = 100
+
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
@@ -84,6 +87,7 @@ class Site(server.Site):
         self._answers = answers
         self._generation = 0
         self._limits = limits
+        self._refused = 0
         self._access_log = access_log
         self._channels: set[Channel] = set()
         self._ticking = LoopingCall(self._tick)
@@ -111,11 +115,18 @@ class Site(server.Site):
         self._channels.add(channel)
         return self._limits.admit(channel.peer_host)
 
+    def may_refuse(self) -> bool:
+        """Tell whether a connection that was not admitted may stay to be told why."""
+        self._refused += 1
+        return self._refused <= _MAX_REFUSED
+
     def forget(self, channel: Channel, was_admitted: bool) -> None:
         """Give up a connection's place."""
         self._channels.discard(channel)
         if was_admitted:
             self._limits.release(channel.peer_host)
+        else:
+            self._refused -= 1
 
     def known_answer(self, uri: bytes, hosts: Sequence[bytes]) -> Answer | None:
         """Find what was answered before to the same request."""

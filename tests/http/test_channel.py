@@ -440,6 +440,19 @@ def test_one_address_can_not_take_all_places(bench_of: MakeBench) -> None:
     assert bench.client(peer="192.0.2.66").ask("/").status == 200
 
 
+def test_those_who_are_refused_are_limited_too(bench_of: MakeBench) -> None:
+    bench = bench_of(SMALL_TREE, max_connections=1)
+    bench.client()
+    refused = [bench.client() for _ in range(100)]
+    assert all(client.answers()[0].status == 503 for client in refused)
+    one_more = bench.client()
+    assert one_more.wire.aborted
+    assert one_more.answers() == []
+    one_more.hang_up()
+    refused[0].hang_up()
+    assert bench.client().answers()[0].status == 503
+
+
 def test_every_way_to_end_gives_the_place_back(bench_of: MakeBench) -> None:
     bench = bench_of(LARGE, max_connections=1)
     for data in (b"", b"garbage\r\n\r\n", GET, get("/1.0/large"), get("/", version="1.0")):

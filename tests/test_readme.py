@@ -1,0 +1,28 @@
+"""What the README shows is what happens."""
+
+import json
+import re
+import subprocess
+from pathlib import Path
+
+from tests.support.process import PROJECT, running_server, twistd
+
+README = (PROJECT / "README.md").read_text()
+
+
+def test_the_transcript_is_what_the_sample_server_answers(tmp_path: Path) -> None:
+    match = re.search(r"    \$ curl -s 'http://127.0.0.1:8000(\S+)' .*\| head -(\d+)\n", README)
+    path, lines = match[1], int(match[2])
+    shown = [line[4:] for line in README[match.end() :].split("\n")[:lines]]
+    with running_server(PROJECT / "releases", tmp_path / "state") as server:
+        answer = subprocess.run(
+            ["curl", "-sf", server.http_url + path], capture_output=True, check=True
+        ).stdout.replace(server.http_url.encode(), b"http://127.0.0.1:8000")
+    assert shown == json.dumps(json.loads(answer), indent=4).split("\n")[:lines]
+
+
+def test_every_option_is_explained() -> None:
+    printed = subprocess.run([twistd(), "otaserver", "--help"], capture_output=True, text=True)
+    options = set(re.findall(r"(--[a-z-]+)=?", printed.stdout)) - {"--help", "--version"}
+    explained = set(re.findall(r"`(--[a-z-]+)`", README))
+    assert options - explained == set()

@@ -100,7 +100,7 @@ class Options(usage.Options):
         ["stall-timeout", None, 60.0, "How long a client may read too slowly.", _TIMEOUT],
         ["min-rate", None, 100.0, "What is too slow, in bytes a second.", _NUMBER],
         ["ftp-public-address", None, "", "The address that FTP tells to clients behind NAT."],
-        ["ftp-passive-ports", None, "", "What FTP may open, as 50000-50999; '' for any.", _ports],
+        ["ftp-passive-ports", None, None, "What FTP may open, as 50000-50999.", _ports],
         ["ftp-max-connections", None, 2000, "FTP connections in all; 0 for no limit.", _COUNT],
         ["ftp-max-per-address", None, 200, "The same from one address.", _COUNT],
         ["ftp-max-command", None, 8192, "How long an FTP command may be.", _at_least(64, int)],
@@ -224,7 +224,7 @@ def _ftp(
     return FTPFactory(
         clock=reactor,
         portal=Portal(realm, [everybody]),
-        network=ReactorNetwork(reactor, options["ftp-passive-ports"] or None),
+        network=ReactorNetwork(reactor, options["ftp-passive-ports"]),
         login_policy=LoginPolicy(options["ftp-login-attempts"], options["ftp-login-delay"]),
         limits=ConnectionLimits(options["ftp-max-connections"], options["ftp-max-per-address"]),
         timeouts=FTPTimeouts(

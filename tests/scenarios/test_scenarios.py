@@ -4,6 +4,7 @@ import json
 import os
 import time
 from pathlib import Path
+from urllib.parse import unquote_to_bytes
 
 import pytest
 
@@ -46,8 +47,6 @@ class TestManifests:
         for item in [*got["new"], *got["update"], got["firmware"]]:
             assert item["URL"].startswith(f"{transport.authority}/")
             path = item["URL"].removeprefix(transport.authority).encode()
-            from urllib.parse import unquote_to_bytes
-
             assert len(transport.get(unquote_to_bytes(path))) == item["size"]
 
     def test_nothing_to_do(self, transport):

@@ -122,7 +122,8 @@ class OverFTP:
 
 
 def _line(path: bytes) -> str:
-    return path.decode("latin-1")
+    # A telnet control's first byte is sent twice where it is meant as it is.
+    return path.replace(b"\xff", b"\xff\xff").decode("latin-1")
 
 
 def _checked(status: int, body: bytes) -> bytes:

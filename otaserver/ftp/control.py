@@ -8,7 +8,6 @@ from math import inf
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import ITCPTransport
 from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
 from twisted.protocols.basic import LineReceiver
@@ -78,6 +77,7 @@ class ControlConnection(LineReceiver):
     _waiting: deque[CommandLine | Refused] | None = None
     _is_busy = False
     _is_going_on = False
+    _is_full = False
     _is_closing = False
 
     def connectionMade(self) -> None:
@@ -86,7 +86,7 @@ class ControlConnection(LineReceiver):
         self.peer_host: str = getattr(self.transport.getPeer(), "host", "")
         self._writes_at_once = is_plain_tcp(self.transport)
         self._deadline_s = self.factory.now_s + self.factory.timeouts.login_s
-        if ITCPTransport.providedBy(self.transport):
+        if self._writes_at_once:
             # Or a reply would wait for the client to acknowledge the one before.
             self.transport.setTcpNoDelay(True)
             # Clients send a part of ABOR as urgent data; it belongs in its place.
@@ -97,8 +97,10 @@ class ControlConnection(LineReceiver):
         self._is_admitted = self.factory.admit(self)
         if self._is_admitted:
             self.reply(220, "otaserver is ready.")
-        else:
+        elif self.factory.may_refuse():
             self.send_away(421, TOO_MANY_CONNECTIONS)
+        else:
+            self.transport.abortConnection()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """End what belongs to the connection."""
@@ -276,6 +278,7 @@ class ControlConnection(LineReceiver):
             self._waiting = deque()
         self._waiting.append(command)
         if len(self._waiting) >= MAX_WAITING_COMMANDS:
+            self._is_full = True
             self.pauseProducing()
         if isinstance(command, CommandLine) and command.verb == "ABOR":
             self._abort_data("The transfer was aborted.")
@@ -292,7 +295,8 @@ class ControlConnection(LineReceiver):
         while self._waiting and not self._is_busy and not self._is_closing:
             self._obey(self._waiting.popleft())
         self._is_going_on = False
-        if self.paused and not self._is_busy and not self._is_closing:
+        if self._is_full and not self._is_busy and not self._is_closing:
+            self._is_full = False
             self.resumeProducing()
 
     def _say_failure(self, failure: Failure) -> None:

@@ -15,6 +15,9 @@ from otaserver.ftp.network import Network
 from otaserver.limits import ConnectionLimits
 from otaserver.progress import Progress
 
+# How many connections that are one too many may linger to be told so.
+_MAX_REFUSED = 100
+
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
@@ -79,6 +82,7 @@ class FTPFactory(Factory):
         self.public_host = public_host
         self.now_s: float = clock.seconds()
         self._limits = limits
+        self._refused = 0
         self._access_log = access_log
         self._connections: set[ControlConnection] = set()
         self._ticking = LoopingCall(self._tick)
@@ -101,11 +105,18 @@ class FTPFactory(Factory):
         self._connections.add(connection)
         return self._limits.admit(connection.peer_host)
 
+    def may_refuse(self) -> bool:
+        """Tell whether a connection that was not admitted may stay to be told why."""
+        self._refused += 1
+        return self._refused <= _MAX_REFUSED
+
     def forget(self, connection: ControlConnection, was_admitted: bool) -> None:
         """Give up a control connection's place."""
         self._connections.discard(connection)
         if was_admitted:
             self._limits.release(connection.peer_host)
+        else:
+            self._refused -= 1
 
     def progress(self) -> Progress:
         """Begin to watch a transfer."""

@@ -94,6 +94,8 @@ def extended_passive(control: "ControlConnection", argument: bytes) -> None:
 
 
 def _open_port(control: "ControlConnection") -> int:
+    if not control.local_host:
+        raise Refused(425, "There is no address here that you could connect to.")
     data = control.replace_data()
     try:
         return data.wait_at(control.factory.network, control.local_host, control.peer_address)

@@ -32,6 +32,9 @@ TIMEOUTS = Timeouts(login_s=60, idle_s=300, data_s=30, stall_s=60, min_rate=100)
 LOGIN_POLICY = LoginPolicy(attempts=3, delay_s=2)
 MAX_COMMAND_BYTES = 1024
 
+# What a transport of Twisted's takes before it pauses who writes.
+BUFFER_BYTES = 1 << 16
+
 
 class Worker(LateWorker):
     """Does work at once, or, once `is_held` is set, when it is told to."""
@@ -71,8 +74,11 @@ class Transport(StringTransport):
         self.protocol.connectionLost(reason or Failure(ConnectionDone()))
 
     def write(self, data: bytes) -> None:
-        if self.connected:
-            super().write(data)
+        if not self.connected:
+            return
+        super().write(data)
+        if self.streaming and len(self.value()) > BUFFER_BYTES:
+            self.producer.pauseProducing()
 
     def take(self, limit: int = 1 << 30) -> bytes:
         """Let so many turns pass in which the other side reads everything."""
@@ -139,10 +145,12 @@ class Network:
 class Client:
     """The client's end of a control connection."""
 
-    def __init__(self, site: "Site", peer: str, host: str, port: int) -> None:
+    def __init__(self, site: "Site", peer: str, host: str, port: int, ends: bool = True) -> None:
         self.site = site
         self.control: ControlConnection = site.factory.buildProtocol(None)
         self.transport = Transport(self.control, address_of(host, port), address_of(peer, 50_000))
+        if not ends:
+            self.transport.loseConnection = lambda: None
         self.control.makeConnection(self.transport)
 
     def send(self, raw: bytes) -> list[str]:
@@ -238,6 +246,12 @@ class Site:
         """Connect; the greeting is still to be read."""
         self._clients.append(Client(self, peer, host, port))
         return self._clients[-1]
+
+    def connect_without_end(self) -> Client:
+        """Connect, and never hang up, whatever the server says."""
+        client = Client(self, CLIENT, SERVER, FTP_PORT, ends=False)
+        self._clients.append(client)
+        return client
 
     def log_in(self, peer: str = CLIENT, host: str = SERVER, port: int = FTP_PORT) -> Client:
         """Connect, and log in."""

@@ -3,7 +3,7 @@
 import pytest
 
 from otaserver.ftp.control import MAX_WAITING_COMMANDS
-from tests.ftp.site import CLIENT, LOGIN_POLICY, MAX_COMMAND_BYTES, TIMEOUTS, Site
+from tests.ftp.site import BUFFER_BYTES, CLIENT, LOGIN_POLICY, MAX_COMMAND_BYTES, TIMEOUTS, Site
 
 LINGER_S = 6
 
@@ -192,6 +192,19 @@ class TestLimits:
         site.log_in("192.0.2.3")
         site.close()
 
+    def test_a_flood_of_refused_connections(self, root):
+        site = Site(root, in_all=1, per_address=0)
+        site.log_in()
+        flood = [site.connect() for _ in range(200)]
+        assert all(not one.is_connected for one in flood)
+        # A client that does not hang up stays, to be told; the next ones are told nothing.
+        lingering = [site.connect_without_end() for _ in range(150)]
+        assert sum(bool(one.replies()) for one in lingering) == 100
+        assert sum(one.transport.is_aborted for one in lingering) == 50
+        site.pass_time(LINGER_S)
+        assert all(one.transport.is_aborted for one in lingering)
+        site.close()
+
     def test_connections_from_one_address(self, root):
         site = Site(root, in_all=0, per_address=1)
         first = site.log_in("192.0.2.1")
@@ -211,6 +224,12 @@ class TestLimits:
         assert not first.connected
         client.transport.end()
         assert site.network.open_ports == []
+
+    def test_over_a_unix_socket_there_is_no_port(self, site):
+        client = site.log_in("", "")
+        assert client.code("EPSV") == 425
+        assert client.code("PASV") == 425
+        assert site.network.ports == []
 
     def test_no_port_is_left(self, client, site):
         site.network.is_full = True
@@ -287,12 +306,17 @@ class TestHostileInput:
         assert client.replies() == ["226 Sent."] + ["200 Yes."] * 5_000
         assert client.transport.producerState == "producing"
 
-    def test_who_does_not_read_replies_can_not_have_more(self, client):
-        assert client.transport.producer is client.control
-        client.control.pauseProducing()
-        assert client.send(b"NOOP\r\n" * 10) == []
-        client.control.resumeProducing()
-        assert client.replies() == ["200 Yes."] * 10
+    @pytest.mark.parametrize("command", [b"NOOP", b"HELP", b"SIZE firmware_1.0.1.bin"])
+    def test_who_does_not_read_replies_can_not_have_more(self, client, command):
+        count = 12_000
+        client.control.dataReceived((command + b"\r\n") * count)
+        lines = 0
+        while client.transport.producerState == "paused":
+            assert len(client.transport.value()) < BUFFER_BYTES + 2_000
+            lines += len(client.replies())
+            client.control.resumeProducing()
+        lines += len(client.replies())
+        assert lines % count == 0 and lines
 
     def test_nothing_is_done_after_a_last_reply(self, client):
         assert client.send(b"QUIT\r\nNOOP\r\n") == ["221 Good-bye."]

@@ -63,7 +63,7 @@ def _ports(text: str) -> range | None:
     first, _, last = text.partition("-")
     ports = range(int(first), int(last) + 1) if text else None
     if ports is not None and not (ports and ports[0] >= 1 and ports[-1] <= 65535):
-        raise ValueError("it must be like 50000-50999")
+        raise ValueError("it must be like 30000-30999")
     return ports
 
 
@@ -100,7 +100,7 @@ class Options(usage.Options):
         ["stall-timeout", None, 60.0, "How long a client may read too slowly.", _TIMEOUT],
         ["min-rate", None, 100.0, "What is too slow, in bytes a second.", _NUMBER],
         ["ftp-public-address", None, "", "The address that FTP tells to clients behind NAT."],
-        ["ftp-passive-ports", None, None, "What FTP may open, as 50000-50999.", _ports],
+        ["ftp-passive-ports", None, None, "What FTP may open, as 30000-30999.", _ports],
         ["ftp-max-connections", None, 2000, "FTP connections in all; 0 for no limit.", _COUNT],
         ["ftp-max-per-address", None, 200, "The same from one address.", _COUNT],
         ["ftp-max-command", None, 8192, "How long an FTP command may be.", _at_least(64, int)],

@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 # stays in the kernel until there is room again.
 MAX_WAITING_COMMANDS = 32
 
+# How much is read at a time, and how much of replies may wait to be taken.
+_BUFFER_BYTES = 1 << 12
+
 # How long a client that was sent away may take to hear of it.
 _LINGER_S = 5.0
 
@@ -87,6 +90,8 @@ class ControlConnection(LineReceiver):
         self._writes_at_once = is_plain_tcp(self.transport)
         self._deadline_s = self.factory.now_s + self.factory.timeouts.login_s
         if self._writes_at_once:
+            # Nobody has a whole turn of the reactor for thousands of commands.
+            self.transport.bufferSize = _BUFFER_BYTES
             # Or a reply would wait for the client to acknowledge the one before.
             self.transport.setTcpNoDelay(True)
             # Clients send a part of ABOR as urgent data; it belongs in its place.
@@ -187,7 +192,7 @@ class ControlConnection(LineReceiver):
         To close with some of that unread would make the kernel drop the reply.
         """
         self._say_last(code, text)
-        if hasattr(self.transport, "loseWriteConnection"):
+        if is_plain_tcp(self.transport):
             self.transport.loseWriteConnection()
         else:
             self.transport.loseConnection()

@@ -18,7 +18,7 @@ from tests.support.trees import write_tree
 
 BIG_BYTES = 3_000_000
 NAME = "ünïcode näme.txt"
-PASSIVE_PORTS = range(50_210, 50_214)
+PASSIVE_PORTS = range(20_210, 20_214)
 TREE = {
     "1.0.0/flash/main.py": b"print(1)\n",
     "1.0.1/flash/main.py": b"print(2)\n",

@@ -110,7 +110,7 @@ def require_peers() -> None:
     try:
         import pyftpdlib  # noqa: F401
     except ImportError:
-        sys.exit("This benchmark needs pyftpdlib (PyPI).")
+        sys.exit("This benchmark needs pyftpdlib (the extra named bench).")
     try:
         pwd.getpwnam("ftp")
     except KeyError:

@@ -60,6 +60,7 @@ def nothing_is_left_open(request):
         if name in request.fixturenames:
             server = request.getfixturevalue(name)
             wait_until(lambda server=server: len(sockets_of(server)) <= 2)
+            wait_until(lambda server=server: not files_of(server))
 
 
 def run(*command: str, folder: Path | None = None, codes: tuple[int, ...] = (0,)) -> bytes:
@@ -81,6 +82,15 @@ def has_ipv6() -> bool:
         probe.bind(("::1", 0))
         return True
     return False
+
+
+def files_of(server: Server) -> list[str]:
+    """Which files of the tree the server has open."""
+    opened = []
+    for link in Path(f"/proc/{server.process.pid}/fd").iterdir():
+        with contextlib.suppress(OSError):
+            opened.append(os.readlink(link))
+    return [path for path in opened if path.startswith(f"{server.root}/")]
 
 
 def sockets_of(server: Server) -> list[str]:

@@ -13,6 +13,7 @@ from twisted.logger import Logger
 from twisted.protocols.basic import LineReceiver
 from twisted.python.failure import Failure
 
+from otaserver.connections import Admission
 from otaserver.errors import OTAServerError
 from otaserver.ftp.addresses import FTP_PORT, canonical, url_authority
 from otaserver.ftp.command_line import CommandLine, parse_command
@@ -99,10 +100,10 @@ class ControlConnection(LineReceiver):
             handle.setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, 1)
         # Who does not read replies can't have more commands done.
         self.transport.registerProducer(self, True)
-        self._is_admitted = self.factory.admit(self)
-        if self._is_admitted:
+        admission = self.factory.connections.add(self)
+        if admission is Admission.ADMITTED:
             self.reply(220, "otaserver is ready.")
-        elif self.factory.may_refuse():
+        elif admission is Admission.REFUSED:
             self.send_away(421, TOO_MANY_CONNECTIONS)
         else:
             self.transport.abortConnection()
@@ -111,7 +112,7 @@ class ControlConnection(LineReceiver):
         """End what belongs to the connection."""
         self._is_closing = True
         self._waiting = None
-        self.factory.forget(self, self._is_admitted)
+        self.factory.connections.remove(self)
         self._abort_data("The control connection was lost.")
         self.log_out()
 

@@ -9,14 +9,12 @@ from twisted.internet.protocol import Factory
 from twisted.internet.task import LoopingCall
 
 from otaserver.access_log import AccessLog, quotable
+from otaserver.connections import Connections
 from otaserver.ftp.control import ControlConnection
 from otaserver.ftp.login import LoginPolicy
 from otaserver.ftp.network import Network
 from otaserver.limits import ConnectionLimits
 from otaserver.progress import Progress
-
-# How many connections that are one too many may linger to be told so.
-_MAX_REFUSED = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +52,7 @@ class FTPFactory(Factory):
             form; empty for the one that they reached.
 
     Attributes:
+        connections: the control connections that there are.
         now_s: the time, in seconds since 1970, as of the last tick.
     """
 
@@ -81,10 +80,8 @@ class FTPFactory(Factory):
         self.max_command_bytes = max_command_bytes
         self.public_host = public_host
         self.now_s: float = clock.seconds()
-        self._limits = limits
-        self._refused = 0
+        self.connections = Connections(limits)
         self._access_log = access_log
-        self._connections: set[ControlConnection] = set()
         self._ticking = LoopingCall(self._tick)
         self._ticking.clock = clock
 
@@ -99,24 +96,6 @@ class FTPFactory(Factory):
         self._ticking.stop()
         if self._access_log is not None:
             self._access_log.stop()
-
-    def admit(self, connection: ControlConnection) -> bool:
-        """Take up a control connection, if there is a place for it."""
-        self._connections.add(connection)
-        return self._limits.admit(connection.peer_host)
-
-    def may_refuse(self) -> bool:
-        """Tell whether a connection that was not admitted may stay to be told why."""
-        self._refused += 1
-        return self._refused <= _MAX_REFUSED
-
-    def forget(self, connection: ControlConnection, was_admitted: bool) -> None:
-        """Give up a control connection's place."""
-        self._connections.discard(connection)
-        if was_admitted:
-            self._limits.release(connection.peer_host)
-        else:
-            self._refused -= 1
 
     def progress(self) -> Progress:
         """Begin to watch a transfer."""
@@ -143,5 +122,4 @@ class FTPFactory(Factory):
 
     def _tick(self) -> None:
         self.now_s = self.clock.seconds()
-        for connection in list(self._connections):
-            connection.check_time(self.now_s)
+        self.connections.check_time(self.now_s)

@@ -9,6 +9,7 @@ from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 from twisted.web.http import HTTPChannel
 
+from otaserver.connections import Admission
 from otaserver.http.answers import Answer, head, sentence
 from otaserver.progress import Progress
 from otaserver.sentences import TOO_MANY_CONNECTIONS
@@ -57,17 +58,16 @@ class Channel(HTTPChannel):
         self._progress: Progress | None = None
         self._writes_at_once = is_plain_tcp(self.transport)
         super().connectionMade()
-        self._is_admitted = self.site.admit(self)
+        admission = self.site.connections.add(self)
         self._deadline_s = self.site.now_s + self.site.timeouts.request_s
-        if not self._is_admitted:
-            if self.site.may_refuse():
-                self.refuse(_TOO_MANY)
-            else:
-                self.transport.abortConnection()
+        if admission is Admission.REFUSED:
+            self.refuse(_TOO_MANY)
+        elif admission is Admission.DROPPED:
+            self.transport.abortConnection()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Forget the connection."""
-        self.site.forget(self, self._is_admitted)
+        self.site.connections.remove(self)
         super().connectionLost(reason)
 
     def getPeer(self) -> Any:

@@ -11,6 +11,7 @@ from twisted.web import server
 from otaserver.access_log import AccessLog, quotable
 from otaserver.byte_cache import ByteCache
 from otaserver.catalogue import File
+from otaserver.connections import Connections
 from otaserver.http.answers import Answer, date_line
 from otaserver.http.channel import Channel
 from otaserver.http.content import Content
@@ -19,9 +20,6 @@ from otaserver.limits import ConnectionLimits
 from otaserver.worker import Worker
 
 _Key = tuple[bytes, ...]
-
-# How many connections that are one too many may linger to be told so.
-_MAX_REFUSED = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,10 +84,8 @@ class Site(server.Site):
         self._root = root
         self._answers = answers
         self._generation = 0
-        self._limits = limits
-        self._refused = 0
+        self.connections = Connections(limits)
         self._access_log = access_log
-        self._channels: set[Channel] = set()
         self._ticking = LoopingCall(self._tick)
         self._ticking.clock = clock
         self._tick()
@@ -109,24 +105,6 @@ class Site(server.Site):
     def acceptableProtocols(self) -> list[bytes]:
         """Offer HTTP/1.1 and nothing else over TLS."""
         return [b"http/1.1"]
-
-    def admit(self, channel: Channel) -> bool:
-        """Take up a connection, if there is a place for it."""
-        self._channels.add(channel)
-        return self._limits.admit(channel.peer_host)
-
-    def may_refuse(self) -> bool:
-        """Tell whether a connection that was not admitted may stay to be told why."""
-        self._refused += 1
-        return self._refused <= _MAX_REFUSED
-
-    def forget(self, channel: Channel, was_admitted: bool) -> None:
-        """Give up a connection's place."""
-        self._channels.discard(channel)
-        if was_admitted:
-            self._limits.release(channel.peer_host)
-        else:
-            self._refused -= 1
 
     def known_answer(self, uri: bytes, hosts: Sequence[bytes]) -> Answer | None:
         """Find what was answered before to the same request."""
@@ -177,5 +155,4 @@ class Site(server.Site):
         self.now_s = self._clock.seconds()
         self.date_line = date_line(int(self.now_s))
         self._log_time = strftime("[%d/%b/%Y:%H:%M:%S +0000]", gmtime(self.now_s))
-        for channel in list(self._channels):
-            channel.check_time(self.now_s)
+        self.connections.check_time(self.now_s)

@@ -59,16 +59,6 @@ def _at_least(least: float, kind: Callable[[str], Any]) -> Callable[[str], Any]:
     return checked
 
 
-def _ports(text: str) -> range | None:
-    first, _, last = text.partition("-")
-    ports = range(int(first), int(last) + 1) if text else None
-    if ports is not None and not (ports and ports[0] >= 1 and ports[-1] <= 65535):
-        raise ValueError("it must be like 30000-30999")
-    return ports
-
-
-_ports.coerceDoc = "two ports, the first and the last"  # type: ignore[attr-defined]
-
 _TIMEOUT = _at_least(1, float)
 _NUMBER = _at_least(0, float)
 _COUNT = _at_least(0, int)
@@ -100,7 +90,7 @@ class Options(usage.Options):
         ["stall-timeout", None, 60.0, "How long a client may read too slowly.", _TIMEOUT],
         ["min-rate", None, 100.0, "What is too slow, in bytes a second.", _NUMBER],
         ["ftp-public-address", None, "", "The address that FTP tells to clients behind NAT."],
-        ["ftp-passive-ports", None, None, "What FTP may open, as 30000-30999.", _ports],
+        ["ftp-passive-ports", None, "49152-65535", "The ports that FTP may open for data."],
         ["ftp-max-connections", None, 2000, "FTP connections in all; 0 for no limit.", _COUNT],
         ["ftp-max-per-address", None, 200, "The same from one address.", _COUNT],
         ["ftp-max-command", None, 8192, "How long an FTP command may be.", _at_least(64, int)],
@@ -128,6 +118,7 @@ class Options(usage.Options):
         _check_root(Path(self["root"]))
         _check_public_url(self["public-url"])
         _check_public_address(self["ftp-public-address"])
+        self["ftp-passive-ports"] = _ports(self["ftp-passive-ports"])
         if not self["http"] and not self["ftp"]:
             raise CannotStart("there is nothing to serve: --http and --ftp are both empty")
 
@@ -270,6 +261,13 @@ def _check_public_url(url: str) -> None:
     parts = urlsplit(url)
     if url and (parts.scheme not in ("http", "https") or not parts.netloc or parts.query):
         raise CannotStart(f"--public-url {url!r} is not like http://ota.example.com")
+
+
+def _ports(text: str) -> range:
+    first, _, last = text.partition("-")
+    if not (first.isdecimal() and last.isdecimal() and 0 < int(first) <= int(last) < 65536):
+        raise usage.UsageError(f"--ftp-passive-ports {text!r} is not like 30000-30999")
+    return range(int(first), int(last) + 1)
 
 
 def _check_public_address(address: str) -> None:

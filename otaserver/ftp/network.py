@@ -1,8 +1,9 @@
 """Opening data connections: ports that wait for one client, and connections to one."""
 
+import errno
 import secrets
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
@@ -15,6 +16,9 @@ from otaserver.ftp.addresses import Address, canonical, is_ipv6
 
 # One client may come; a stranger or two may be turned away before it.
 _BACKLOG = 5
+
+# How many ports are tried before a client is told that there is none.
+_MAX_TRIES = 256
 
 
 class OpenPort(Protocol):
@@ -71,12 +75,12 @@ class ReactorNetwork:
 
     Args:
         reactor: the reactor.
-        ports: the ports that may be opened; None for any that is free.
+        ports: the ports that may be opened.
         choose: picks a number from 0 up and below the one that it is given.
     """
 
     def __init__(
-        self, reactor: Any, ports: range | None, choose: Callable[[int], int] = secrets.randbelow
+        self, reactor: Any, ports: range, choose: Callable[[int], int] = secrets.randbelow
     ) -> None:
         self._reactor = reactor
         self._ports = ports
@@ -100,22 +104,33 @@ class ReactorNetwork:
         return connecting
 
     def _bound_socket(self, host: str) -> socket.socket:
-        refused = OSError("There is no port to try.")
-        for number in self._candidates():
-            try:
-                return _bound(host, number)
-            except OSError as error:
-                refused = error
-        raise refused
+        family = socket.AF_INET6 if is_ipv6(host) else socket.AF_INET
+        bound = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        try:
+            # Connections that ended a moment ago don't keep their port.
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            self._bind(bound, host)
+        except OSError:
+            bound.close()
+            raise
+        return bound
 
-    def _candidates(self) -> Iterator[int]:
-        """All ports, from one on that nobody can foresee."""
-        if self._ports is None:
-            yield 0
-            return
-        first = self._choose(len(self._ports))
-        yield from self._ports[first:]
-        yield from self._ports[:first]
+    def _bind(self, unbound: socket.socket, host: str) -> None:
+        """Take a port, from one on that nobody can foresee.
+
+        The system would find one as well, but takes the longer for it the more
+        connections have ended of late.
+        """
+        count = len(self._ports)
+        first = self._choose(count)
+        last_try = min(count, _MAX_TRIES) - 1
+        for step in range(last_try + 1):
+            try:
+                unbound.bind((host, self._ports[(first + step) % count]))
+                return
+            except OSError as error:
+                if error.errno != errno.EADDRINUSE or step == last_try:
+                    raise
 
 
 @implementer(IReadDescriptor)
@@ -179,19 +194,6 @@ class PassivePort:
         if self._listening.fileno() >= 0:
             self._reactor.removeReader(self)
             self._listening.close()
-
-
-def _bound(host: str, number: int) -> socket.socket:
-    family = socket.AF_INET6 if is_ipv6(host) else socket.AF_INET
-    bound = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-    try:
-        # Connections that ended a moment ago don't keep their port.
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        bound.bind((host, number))
-    except OSError:
-        bound.close()
-        raise
-    return bound
 
 
 @implementer(IProtocolFactory)

@@ -11,6 +11,7 @@ from otaserver.ftp.addresses import Address
 from otaserver.ftp.network import PassivePort, ReactorNetwork
 
 HOST = "127.0.0.1"
+PORTS = range(20_230, 20_240)
 
 
 class Recorder(Protocol):
@@ -41,7 +42,7 @@ def turn(reactor, times: int = 5) -> None:
 
 def test_one_client_and_no_more(reactor):
     protocol = Recorder()
-    port = ReactorNetwork(reactor, None).listen(HOST, HOST, protocol)
+    port = ReactorNetwork(reactor, PORTS).listen(HOST, HOST, protocol)
     with socket.create_connection((HOST, port.number)):
         turn(reactor)
         assert protocol.peers == [HOST]
@@ -51,7 +52,7 @@ def test_one_client_and_no_more(reactor):
 
 def test_strangers_are_turned_away(reactor):
     protocol = Recorder()
-    port = ReactorNetwork(reactor, None).listen(HOST, "192.0.2.7", protocol)
+    port = ReactorNetwork(reactor, PORTS).listen(HOST, "192.0.2.7", protocol)
     for _ in range(20):
         with socket.create_connection((HOST, port.number), 1) as stranger:
             turn(reactor, 2)
@@ -76,7 +77,7 @@ def test_ports_come_from_the_range(reactor):
 
 def test_an_address_that_is_not_here(reactor):
     with pytest.raises(OSError):
-        ReactorNetwork(reactor, None).listen("192.0.2.1", HOST, Recorder())
+        ReactorNetwork(reactor, PORTS).listen("192.0.2.1", HOST, Recorder())
 
 
 def test_without_descriptors_the_port_closes(reactor):
@@ -100,7 +101,7 @@ def test_connecting_from_the_right_address(reactor):
     protocol = Recorder()
     with socket.create_server((HOST, 0)) as waiting:
         address = Address(HOST, waiting.getsockname()[1])
-        ReactorNetwork(reactor, None).connect(address, "127.0.0.2", 5, protocol)
+        ReactorNetwork(reactor, PORTS).connect(address, "127.0.0.2", 5, protocol)
         turn(reactor)
         client, (host, _) = waiting.accept()
         client.close()

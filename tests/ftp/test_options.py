@@ -19,13 +19,12 @@ def test_defaults(root):
 
 
 def test_passive_ports(root):
-    assert parsed(root)["ftp-passive-ports"] is None
-    assert parsed(root, "--ftp-passive-ports", "")["ftp-passive-ports"] is None
-    wanted = parsed(root, "--ftp-passive-ports", "50000-50002")["ftp-passive-ports"]
-    assert list(wanted) == [50000, 50001, 50002]
+    assert parsed(root)["ftp-passive-ports"] == range(49152, 65536)
+    wanted = parsed(root, "--ftp-passive-ports", "30000-30002")["ftp-passive-ports"]
+    assert list(wanted) == [30000, 30001, 30002]
 
 
-@pytest.mark.parametrize("text", ["1", "5-4", "0-10", "60000-70000", "a-b", "1-2-3", "-"])
+@pytest.mark.parametrize("text", ["", "1", "5-4", "0-10", "60000-70000", "a-b", "1-2-3", "-"])
 def test_passive_ports_that_are_none(root, text):
     with pytest.raises(UsageError):
         parsed(root, "--ftp-passive-ports", text)

@@ -18,6 +18,7 @@ setup(
     extras_require={
         "test": ["pytest>=8", "hypothesis>=6.100", "Twisted[tls]>=26.10"],
         "tls": ["Twisted[tls]>=26.10"],
+        "bench": ["pyftpdlib>=2"],
         "lint": ["ruff>=0.9", "mypy>=1.15"],
     },
     packages=[*find_packages(include=["otaserver", "otaserver.*"]), "twisted.plugins"],

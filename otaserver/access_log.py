@@ -46,3 +46,15 @@ class AccessLog:
         if self._lines:
             lines, self._lines = self._lines, []
             self.log.info("{lines}", lines="\n".join(lines))
+
+
+def quotable(raw: bytes) -> str:
+    """Make text of what a client sent safe to print between quotes.
+
+    Args:
+        raw: what was sent.
+    """
+    text = raw.decode("ascii", "backslashreplace")
+    if text.isprintable() and '"' not in text:
+        return text
+    return text.encode("unicode_escape").decode().replace('"', '\\"')

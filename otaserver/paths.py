@@ -9,6 +9,26 @@ class BadPath(OTAServerError):
     """A path that can't be one in a release tree."""
 
 
+def decode_path(path: bytes) -> str:
+    """Make text of a path.
+
+    Args:
+        path: what the client sent, without escapes.
+
+    Raises:
+        BadPath: it is too long, not UTF-8, or has a NUL in it.
+    """
+    if len(path) > MAX_PATH_BYTES:
+        raise BadPath(f"The path is longer than {MAX_PATH_BYTES} bytes.")
+    try:
+        text = path.decode()
+    except UnicodeDecodeError as error:
+        raise BadPath("The path is not UTF-8.") from error
+    if "\0" in text:
+        raise BadPath("The path has a NUL in it.")
+    return text
+
+
 def split_path(path: bytes) -> tuple[str, ...]:
     """Part an absolute path into names to look up.
 
@@ -20,16 +40,9 @@ def split_path(path: bytes) -> tuple[str, ...]:
         BadPath: it is too long, not UTF-8, or has an empty, ``.`` or ``..``
             name, or a NUL in it.
     """
-    if len(path) > MAX_PATH_BYTES:
-        raise BadPath(f"The path is longer than {MAX_PATH_BYTES} bytes.")
-    try:
-        text = path.decode()
-    except UnicodeDecodeError as error:
-        raise BadPath("The path is not UTF-8.") from error
+    text = decode_path(path)
     if not text.startswith("/"):
         raise BadPath("The path does not begin with a slash.")
-    if "\0" in text:
-        raise BadPath("The path has a NUL in it.")
     names = tuple(text[1:].split("/"))
     if not names[-1]:
         names = names[:-1]

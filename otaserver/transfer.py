@@ -64,6 +64,9 @@ class Transfer(Protocol):
     def stopProducing(self) -> None:
         """End it, because the connection has ended."""
 
+    def discard(self) -> None:
+        """Give up what was never started."""
+
     @property
     def delivered_bytes(self) -> int:
         """How much of it the other side has."""
@@ -123,6 +126,26 @@ def send_at_once(transport: Any, descriptor: int, offset: int, length: int) -> i
         return 0
 
 
+def write_at_once(transport: Any, data: bytes) -> int:
+    """Write as much as the kernel takes now.
+
+    To ask the reactor for a turn to write, and to be taken off its list again,
+    costs as much as writing.
+
+    Args:
+        transport: plain TCP, with nothing left in its buffer.
+        data: what to write.
+
+    Returns:
+        How much was written, in bytes; the transport deals with the rest, and
+        with what went wrong.
+    """
+    try:
+        return os.write(transport.fileno(), data)
+    except OSError:
+        return 0
+
+
 @implementer(IPullProducer)
 class BytesTransfer:
     """Sends bytes that are in memory already, a piece at a time.
@@ -163,6 +186,9 @@ class BytesTransfer:
         if done is not None:
             done.errback(TransferAborted(_LOST))
 
+    def discard(self) -> None:
+        """Give up what was never started: nothing is held but memory."""
+
     @property
     def delivered_bytes(self) -> int:
         """How much the other side has."""
@@ -183,9 +209,13 @@ class FileTransfer:
         offset: where to begin, in bytes.
         length: how much to send, in bytes.
         worker: waits for the disk.
+        is_first: whether nothing has been written before it, so that it can
+            begin without a turn of the reactor.
     """
 
-    def __init__(self, descriptor: int, offset: int, length: int, worker: Worker) -> None:
+    def __init__(
+        self, descriptor: int, offset: int, length: int, worker: Worker, is_first: bool = False
+    ) -> None:
         self._sent_bytes = 0
         self._descriptor = descriptor
         self._offset = offset
@@ -193,7 +223,7 @@ class FileTransfer:
         self._worker = worker
         self._transport: Any = None
         self._uses_sendfile = False
-        self._is_started = False
+        self._is_started = is_first
         self._is_reading = False
         self._done: Deferred[None] | None = None
 
@@ -235,6 +265,10 @@ class FileTransfer:
     def stopProducing(self) -> None:
         """End the transfer, because the connection has ended."""
         self._finish(TransferAborted(_LOST))
+
+    def discard(self) -> None:
+        """Close the file of a transfer that was never started."""
+        os.close(self._descriptor)
 
     @property
     def delivered_bytes(self) -> int:

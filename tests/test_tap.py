@@ -17,6 +17,7 @@ from tests.support.process import LOOPBACK, environment, running_server, twistd
 from tests.test_scan import unprivileged
 
 HTTP = ["--http", f"tcp:0:interface={LOOPBACK}"]
+FTP = ["--ftp", f"tcp:0:interface={LOOPBACK}"]
 
 
 def parsed(root: Path, *arguments: str) -> Options:
@@ -31,7 +32,7 @@ def started(
     """Start a server that should not come up, and wait for its end."""
     before = ["--pidfile", str(folder / "twistd.pid"), "--logfile", str(folder / "twistd.log")]
     command = [twistd(), *([] if daemon else ["--nodaemon"]), *before, "otaserver"]
-    command += ["--state", str(folder / "state"), *options]
+    command += ["--state", str(folder / "state"), *FTP, *options]
     return subprocess.run(
         command, capture_output=True, text=True, timeout=20, cwd=folder, env=environment()
     )
@@ -156,7 +157,7 @@ def test_a_server_that_can_not_start_says_why_in_one_line(
             "root missing": ["--root", str(tmp_path / "nothing"), *HTTP],
             "root a file": ["--root", str(tmp_path / "file"), *HTTP],
             "bad endpoint": [*tree, "--http", "nonsense:1"],
-            "nothing to serve": [*tree, "--http", ""],
+            "nothing to serve": [*tree, "--http", "", "--ftp", ""],
             "port taken": [*tree, "--http", f"tcp:{port}:interface={LOOPBACK}"],
             "port too high": [*tree, "--http", "tcp:99999"],
             "no such address": [*tree, "--http", "tcp:0:interface=no such"],

@@ -1,6 +1,5 @@
 """One connection of a client: who it is, and how long it may take."""
 
-import os
 from enum import Enum
 from math import inf
 from typing import TYPE_CHECKING, Any
@@ -10,9 +9,11 @@ from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 from twisted.web.http import HTTPChannel
 
+from otaserver.connections import Admission
 from otaserver.http.answers import Answer, head, sentence
 from otaserver.progress import Progress
-from otaserver.transfer import Transfer, is_plain_tcp, send_at_once
+from otaserver.sentences import TOO_MANY_CONNECTIONS
+from otaserver.transfer import Transfer, is_plain_tcp, send_at_once, write_at_once
 
 if TYPE_CHECKING:
     from otaserver.http.site import Site
@@ -25,7 +26,7 @@ _MAX_BUFFERED_BYTES = 1 << 16
 # How long a client that was refused, or timed out, may take to hear of it.
 _LINGER_S = 5.0
 
-_TOO_MANY = sentence(503, "There are too many connections; try again.", Retry_After="10")
+_TOO_MANY = sentence(503, TOO_MANY_CONNECTIONS, Retry_After="10")
 
 
 class _State(Enum):
@@ -57,17 +58,16 @@ class Channel(HTTPChannel):
         self._progress: Progress | None = None
         self._writes_at_once = is_plain_tcp(self.transport)
         super().connectionMade()
-        self._is_admitted = self.site.admit(self)
+        admission = self.site.connections.add(self)
         self._deadline_s = self.site.now_s + self.site.timeouts.request_s
-        if not self._is_admitted:
-            if self.site.may_refuse():
-                self.refuse(_TOO_MANY)
-            else:
-                self.transport.abortConnection()
+        if admission is Admission.REFUSED:
+            self.refuse(_TOO_MANY)
+        elif admission is Admission.DROPPED:
+            self.transport.abortConnection()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Forget the connection."""
-        self.site.forget(self, self._is_admitted)
+        self.site.connections.remove(self)
         super().connectionLost(reason)
 
     def getPeer(self) -> Any:
@@ -170,11 +170,7 @@ class Channel(HTTPChannel):
         needs that turn anyway.
         """
         if self._writes_at_once and (self.persistent or is_part):
-            try:
-                sent_bytes = os.write(self.transport.fileno(), data)
-            except OSError:
-                # The transport will meet the same error, and deal with it.
-                sent_bytes = 0
+            sent_bytes = write_at_once(self.transport, data)
             if sent_bytes == len(data):
                 return
             self._writes_at_once = False

@@ -8,13 +8,13 @@ from urllib.parse import quote
 
 from twisted.internet.defer import Deferred, succeed
 
-from otaserver.catalogue import MANIFEST_NAME, Catalogue, File, Folder, firmware_version
+from otaserver.catalogue import Catalogue, File, Folder, firmware_version
 from otaserver.http.answers import Answer, answer, sentence
 from otaserver.http.conditions import http_date
 from otaserver.http.folder_page import folder_page
 from otaserver.http.target import Target
+from otaserver.lookup import ManifestQuestion, NothingHere, TreeNotReadYet, look_up
 from otaserver.manifest_cache import EncodedManifest, ManifestCache
-from otaserver.update_request import parse_update_request
 from otaserver.versions import is_version_name
 from otaserver.worker import Worker
 
@@ -59,27 +59,18 @@ class Content:
             otaserver.update_request.BadUpdateRequest: it is a manifest's, and
                 the query is wrong.
         """
-        catalogue = self._catalogue()
-        if catalogue is None:
-            return succeed(
-                sentence(
-                    HTTPStatus.SERVICE_UNAVAILABLE,
-                    "The release tree is still being read for the first time.",
-                    Retry_After="1",
-                )
-            )
-        if target.names and target.names[-1] == MANIFEST_NAME and not target.is_folder:
-            folder = catalogue.find(target.names[:-1])
-            if isinstance(folder, Folder) and folder.tree is not None:
-                request = parse_update_request(target.query)
-                encoded = self._manifests.get(folder, request, base_url, self._legacy)
-                return encoded.addCallback(_manifest_answer)
-        entry = catalogue.find(target.names)
-        if isinstance(entry, Folder):
-            return self._folder(entry, target)
-        if entry is None or target.is_folder:
-            return succeed(sentence(HTTPStatus.NOT_FOUND, "There is nothing at this address."))
-        return succeed(answer(HTTPStatus.OK, self._file_fields(entry), file=entry))
+        try:
+            found = look_up(self._catalogue(), target.names, target.is_folder, target.query)
+        except TreeNotReadYet as error:
+            return succeed(sentence(HTTPStatus.SERVICE_UNAVAILABLE, str(error), Retry_After="1"))
+        except NothingHere as error:
+            return succeed(sentence(HTTPStatus.NOT_FOUND, str(error)))
+        if isinstance(found, ManifestQuestion):
+            encoded = self._manifests.get(found.folder, found.request, base_url, self._legacy)
+            return encoded.addCallback(_manifest_answer)
+        if isinstance(found, Folder):
+            return self._folder(found, target)
+        return succeed(answer(HTTPStatus.OK, self._file_fields(found), file=found))
 
     def _folder(self, folder: Folder, target: Target) -> "Deferred[Answer]":
         if not target.is_folder:

@@ -20,6 +20,7 @@ from otaserver.http.conditions import (
 )
 from otaserver.http.target import BadTarget, Target, checked_host, parse_target
 from otaserver.paths import BadPath
+from otaserver.sentences import FILE_CHANGING, FILE_REMOVED, SERVER_FAILED
 from otaserver.transfer import (
     BytesTransfer,
     FileTransfer,
@@ -40,11 +41,9 @@ LARGE_FIRST_WRITE_BYTES = 1 << 12
 _CONDITIONS = frozenset(
     (b"Range", b"If-None-Match", b"If-Modified-Since", b"If-Match", b"If-Unmodified-Since")
 )
-_GONE = sentence(HTTPStatus.NOT_FOUND, "The file was removed.")
-_CHANGING = sentence(
-    HTTPStatus.SERVICE_UNAVAILABLE, "The file is being changed; try again.", Retry_After="2"
-)
-_FAILED = sentence(HTTPStatus.INTERNAL_SERVER_ERROR, "The server failed; see its log.")
+_GONE = sentence(HTTPStatus.NOT_FOUND, FILE_REMOVED)
+_CHANGING = sentence(HTTPStatus.SERVICE_UNAVAILABLE, FILE_CHANGING, Retry_After="2")
+_FAILED = sentence(HTTPStatus.INTERNAL_SERVER_ERROR, SERVER_FAILED)
 _NOT_THIS_ONE = sentence(HTTPStatus.PRECONDITION_FAILED, "The file is not the one asked for.")
 _NO_SUCH_METHOD = sentence(
     HTTPStatus.METHOD_NOT_ALLOWED, "Only GET and HEAD are answered here.", Allow="GET, HEAD"

@@ -8,9 +8,10 @@ from typing import Any
 from twisted.internet.task import LoopingCall
 from twisted.web import server
 
-from otaserver.access_log import AccessLog
+from otaserver.access_log import AccessLog, quotable
 from otaserver.byte_cache import ByteCache
 from otaserver.catalogue import File
+from otaserver.connections import Connections
 from otaserver.http.answers import Answer, date_line
 from otaserver.http.channel import Channel
 from otaserver.http.content import Content
@@ -19,9 +20,6 @@ from otaserver.limits import ConnectionLimits
 from otaserver.worker import Worker
 
 _Key = tuple[bytes, ...]
-
-# How many connections that are one too many may linger to be told so.
-_MAX_REFUSED = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,10 +84,8 @@ class Site(server.Site):
         self._root = root
         self._answers = answers
         self._generation = 0
-        self._limits = limits
-        self._refused = 0
+        self.connections = Connections(limits)
         self._access_log = access_log
-        self._channels: set[Channel] = set()
         self._ticking = LoopingCall(self._tick)
         self._ticking.clock = clock
         self._tick()
@@ -109,24 +105,6 @@ class Site(server.Site):
     def acceptableProtocols(self) -> list[bytes]:
         """Offer HTTP/1.1 and nothing else over TLS."""
         return [b"http/1.1"]
-
-    def admit(self, channel: Channel) -> bool:
-        """Take up a connection, if there is a place for it."""
-        self._channels.add(channel)
-        return self._limits.admit(channel.peer_host)
-
-    def may_refuse(self) -> bool:
-        """Tell whether a connection that was not admitted may stay to be told why."""
-        self._refused += 1
-        return self._refused <= _MAX_REFUSED
-
-    def forget(self, channel: Channel, was_admitted: bool) -> None:
-        """Give up a connection's place."""
-        self._channels.discard(channel)
-        if was_admitted:
-            self._limits.release(channel.peer_host)
-        else:
-            self._refused -= 1
 
     def known_answer(self, uri: bytes, hosts: Sequence[bytes]) -> Answer | None:
         """Find what was answered before to the same request."""
@@ -158,10 +136,10 @@ class Site(server.Site):
         if self._access_log is None:
             return
         agents = request.requestHeaders.getRawHeaders(b"User-Agent")
-        agent = _shown(agents[0]) if agents else "-"
+        agent = quotable(agents[0]) if agents else "-"
         self._access_log.add(
             f"{request.channel.peer_host or '-'} - - {self._log_time} "
-            f'"{request.method.decode()} {_shown(request.uri)} {request.clientproto.decode()}" '
+            f'"{request.method.decode()} {quotable(request.uri)} {request.clientproto.decode()}" '
             f'{int(request.code)} {request.sentLength} "-" "{agent}"'
         )
 
@@ -177,13 +155,4 @@ class Site(server.Site):
         self.now_s = self._clock.seconds()
         self.date_line = date_line(int(self.now_s))
         self._log_time = strftime("[%d/%b/%Y:%H:%M:%S +0000]", gmtime(self.now_s))
-        for channel in list(self._channels):
-            channel.check_time(self.now_s)
-
-
-def _shown(raw: bytes) -> str:
-    """Make text of what a client sent safe to print between quotes."""
-    text = raw.decode("ascii", "backslashreplace")
-    if text.isprintable() and '"' not in text:
-        return text
-    return text.encode("unicode_escape").decode().replace('"', '\\"')
+        self.connections.check_time(self.now_s)

@@ -60,7 +60,7 @@ def otaserver(root: Path, state: Path, path: str) -> Iterator[Peer]:
     port = _free_port()
     command = [twistd(), "--nodaemon", "--pidfile=", f"--logfile={state.parent}/otaserver.log"]
     command += ["otaserver", "--root", str(root), "--state", str(state)]
-    command += ["--http", f"tcp:{port}:interface={LOOPBACK}"]
+    command += ["--http", f"tcp:{port}:interface={LOOPBACK}", "--ftp", ""]
     with _running(command, port) as pid:
         url = f"http://{LOOPBACK}:{port}{path}"
         _wait_for_answer(url)

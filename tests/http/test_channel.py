@@ -462,7 +462,7 @@ def test_every_way_to_end_gives_the_place_back(bench_of: MakeBench) -> None:
             client.send(data)
             client.hang_up()
     assert bench.limits._total == 0
-    assert bench.site._channels == set()
+    assert len(bench.site.connections) == 0
 
 
 # Ends in the middle

@@ -69,7 +69,7 @@ def running_server(root: Path, state: Path, *options: str) -> Iterator[Server]:
     endpoint = f"tcp:0:interface={LOOPBACK}"
     command = [twistd(), "--nodaemon", "--pidfile=", "otaserver"]
     command += ["--root", str(root), "--state", str(state)]
-    command += ["--http", endpoint, "--settle", "0", "--poll", "0.2", *options]
+    command += ["--http", endpoint, "--ftp", endpoint, "--settle", "0", "--poll", "0.2", *options]
     process = subprocess.Popen(
         command,
         stdout=subprocess.PIPE,

@@ -1,0 +1,182 @@
+"""One data connection, from PASV or PORT to its end."""
+
+from collections.abc import Callable
+from math import inf
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import ITCPTransport
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.python.failure import Failure
+
+from otaserver.files import FileChanged
+from otaserver.ftp.errors import Refused
+from otaserver.ftp.network import Network, OpenPort
+from otaserver.progress import Progress
+from otaserver.transfer import Transfer, TransferAborted
+
+_NOT_OPENED = "The data connection was not opened."
+_LOST = "The data connection was lost."
+_TOO_SLOW = "The data connection was too slow."
+
+
+class DataConnection(Protocol):
+    """Takes what one command sends.
+
+    It is made when the client says how to connect, and is good for one transfer.
+    The client may connect before or after the command.
+
+    Args:
+        opening_until_s: until when it must have been opened, and be used.
+    """
+
+    transport: Any = None
+
+    def __init__(self, opening_until_s: float) -> None:
+        self._deadline_s = opening_until_s
+        self._port: OpenPort | None = None
+        self._connect: Callable[[], Deferred[Any]] | None = None
+        self._connecting: Deferred[Any] | None = None
+        self._waiting: Deferred[None] | None = None
+        self._transfer: Transfer | None = None
+        self._progress: Progress | None = None
+        self._ended: Refused | None = None
+
+    @property
+    def sent_bytes(self) -> int:
+        """How much of the transfer that goes on has arrived."""
+        return self._transfer.delivered_bytes if self._transfer is not None else 0
+
+    def wait_at(self, network: Network, host: str, peer_host: str) -> int:
+        """Open a port for the client to connect to.
+
+        Args:
+            network, host, peer_host: see `Network.listen`.
+
+        Returns:
+            The port.
+
+        Raises:
+            OSError: none can be had.
+        """
+        self._port = network.listen(host, peer_host, self)
+        return self._port.number
+
+    def connect_later(self, connect: "Callable[[], Deferred[Any]]") -> None:
+        """Remember how to connect to the client, once there is something to send.
+
+        Args:
+            connect: calls `Network.connect`.
+        """
+        self._connect = connect
+
+    def check(self) -> None:
+        """See whether there is still something to wait for.
+
+        Raises:
+            Refused: the connection has ended, or can't be opened any more.
+        """
+        if self._ended is not None:
+            raise self._ended
+
+    def opened(self, until_s: float) -> "Deferred[None]":
+        """Wait for the connection.
+
+        Args:
+            until_s: how long to wait.
+
+        Returns:
+            Fires when it is there; fails with `Refused` where it can't be had.
+        """
+        self._deadline_s = until_s
+        waiting: Deferred[None] = Deferred()
+        if self.connected:
+            waiting.callback(None)
+        else:
+            self._waiting = waiting
+            self._begin_to_connect()
+        return waiting
+
+    async def send(self, transfer: Transfer, progress: Progress) -> None:
+        """Send something.
+
+        Args:
+            transfer: what to send.
+            progress: tells whether it gets anywhere.
+
+        Raises:
+            Refused: the connection, or the file, ended before it was sent.
+        """
+        self._transfer, self._progress = transfer, progress
+        self._deadline_s = inf
+        try:
+            await transfer.start(self.transport)
+        except TransferAborted as error:
+            raise self._ended or Refused(426, _LOST) from error
+        except FileChanged as error:
+            raise Refused(451, str(error)) from error
+
+    def connectionMade(self) -> None:
+        """Let the command go on that waits."""
+        if ITCPTransport.providedBy(self.transport):
+            self.transport.setTcpNoDelay(True)
+        if self._ended is not None:
+            self.transport.abortConnection()
+            return
+        waiting, self._waiting = self._waiting, None
+        if waiting is not None:
+            waiting.callback(None)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """End, because the client has."""
+        self.connected = 0
+        self._end(Refused(426, _LOST))
+
+    def close(self) -> None:
+        """Close it with everything that belongs to it, after what was sent."""
+        self._end(Refused(425, _NOT_OPENED))
+        if self.connected:
+            self.transport.loseConnection()
+
+    def abort(self, why: Refused) -> None:
+        """Close it at once, whatever goes on.
+
+        Args:
+            why: what the command is told that uses it.
+        """
+        self._end(why)
+        if self.connected:
+            self.transport.abortConnection()
+
+    def check_time(self, now_s: float) -> None:
+        """End what takes too long; the factory has this called once a second.
+
+        Args:
+            now_s: the time, in seconds.
+        """
+        if self._progress is not None and self._transfer is not None:
+            if self._progress.is_stalled(now_s, self._transfer.delivered_bytes):
+                self.abort(Refused(426, _TOO_SLOW))
+        elif now_s >= self._deadline_s:
+            self.abort(Refused(425, _NOT_OPENED))
+
+    def _begin_to_connect(self) -> None:
+        if self._connect is not None:
+            self._connecting = self._connect()
+            self._connecting.addErrback(lambda _: self.abort(Refused(425, _NOT_OPENED)))
+
+    def _end(self, why: Refused) -> None:
+        """Close the port, stop connecting, and tell the command that waits."""
+        if self._ended is not None:
+            return
+        self._ended = why
+        self._deadline_s = inf
+        port, self._port = self._port, None
+        if port is not None:
+            port.close()
+        connecting, self._connecting = self._connecting, None
+        if connecting is not None and not self.connected:
+            connecting.cancel()
+        waiting, self._waiting = self._waiting, None
+        if waiting is not None:
+            waiting.errback(why)

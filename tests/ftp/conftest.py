@@ -1,0 +1,43 @@
+from pathlib import Path
+
+import pytest
+
+from tests.ftp.site import Site
+from tests.support.trees import write_tree
+
+NAMES = "ünïcode näme.txt"
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A tree with two releases, a firmware, a product, and names that need care."""
+    root = tmp_path / "tree"
+    files = {
+        "1.0.0/flash/main.py": b"print(1)\n",
+        "1.0.1/flash/main.py": b"print(2)\n",
+        "1.0.1/flash/lib/x.py": b"x = 1\r\ny = 2\n",
+        "1.0.1/sd/empty": b"",
+        f"1.0.1/sd/{NAMES}": b"unicode\n",
+        "1.0.1/sd/q?a=b": b"question\n",
+        '1.0.1/sd/a "quoted" one/f': b"quoted\n",
+        "firmware_1.0.1.bin": bytes(range(256)) * 40,
+        "lopy4/2.0.0/flash/main.py": b"print('lopy4')\n",
+        ".hidden/secret": b"secret",
+        "1.0.1/.git/config": b"secret",
+    }
+    write_tree(root, files)
+    (tmp_path / "outside").write_bytes(b"outside")
+    (root / "1.0.1/sd/link").symlink_to(tmp_path / "outside")
+    return root
+
+
+@pytest.fixture
+def site(root: Path):
+    site = Site(root)
+    yield site
+    site.close()
+
+
+@pytest.fixture
+def client(site: Site):
+    return site.log_in()

@@ -1,0 +1,311 @@
+"""An FTP site in memory: a real tree and the real protocol, with a clock and a network to play."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from twisted.cred.checkers import AllowAnonymousAccess, InMemoryUsernamePasswordDatabaseDontUse
+from twisted.cred.portal import Portal
+from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionRefusedError
+from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
+from twisted.python.failure import Failure
+
+from otaserver.catalogue import Catalogue
+from otaserver.ftp.addresses import Address
+from otaserver.ftp.control import ControlConnection
+from otaserver.ftp.factory import FTPFactory, Timeouts
+from otaserver.ftp.login import LoginPolicy
+from otaserver.ftp.shell import ReadOnlyShell, Realm
+from otaserver.hashes import HashStore
+from otaserver.limits import ConnectionLimits
+from otaserver.manifest_cache import ManifestCache
+from otaserver.scan import Scanner
+from tests.support.worker import LateWorker
+
+CLIENT = "192.0.2.7"
+SERVER = "198.51.100.1"
+FTP_PORT = 2121
+
+TIMEOUTS = Timeouts(login_s=60, idle_s=300, data_s=30, stall_s=60, min_rate=100)
+LOGIN_POLICY = LoginPolicy(attempts=3, delay_s=2)
+MAX_COMMAND_BYTES = 1024
+
+# What a transport of Twisted's takes before it pauses who writes.
+BUFFER_BYTES = 1 << 16
+
+
+class Worker(LateWorker):
+    """Does work at once, or, once `is_held` is set, when it is told to."""
+
+    is_held = False
+
+    def run(self, work, *args, **kwargs):
+        if self.is_held:
+            return super().run(work, *args, **kwargs)
+        return maybeDeferred(work, *args, **kwargs)
+
+
+class Transport(StringTransport):
+    """A transport that ends as a real one does: it tells the producer and the protocol."""
+
+    def __init__(self, protocol, host, peer) -> None:
+        super().__init__(host, peer, lenient=True)
+        self.protocol = protocol
+        self.is_aborted = False
+
+    def loseConnection(self) -> None:
+        super().loseConnection()
+        if self.producer is None:
+            self.end(Failure(ConnectionDone()))
+
+    def abortConnection(self) -> None:
+        self.is_aborted = True
+        self.end(Failure(ConnectionAborted()))
+
+    def end(self, reason: Failure | None = None) -> None:
+        if not self.connected:
+            return
+        self.connected = False
+        self.disconnected = True
+        if self.producer is not None and not self.streaming:
+            self.producer.stopProducing()
+        self.protocol.connectionLost(reason or Failure(ConnectionDone()))
+
+    def write(self, data: bytes) -> None:
+        if not self.connected:
+            return
+        super().write(data)
+        if self.streaming and len(self.value()) > BUFFER_BYTES:
+            self.producer.pauseProducing()
+
+    def take(self, limit: int = 1 << 30) -> bytes:
+        """Let so many turns pass in which the other side reads everything."""
+        while self.connected and self.producer is not None and not self.streaming and limit:
+            self.producer.resumeProducing()
+            limit -= 1
+        return self.value()
+
+
+@dataclass
+class FakePort:
+    """A port that was opened."""
+
+    number: int
+    host: str
+    peer_host: str
+    protocol: object
+    is_open: bool = True
+
+    def close(self) -> None:
+        self.is_open = False
+
+    def take_client(self) -> Transport:
+        """The client connects."""
+        assert self.is_open
+        self.is_open = False
+        return connected(self.protocol, self.host, self.number, self.peer_host)
+
+
+@dataclass
+class Network:
+    """Ports and connections that no packet ever reaches."""
+
+    ports: list[FakePort] = field(default_factory=list)
+    connecting: list[tuple[Address, str, object, Deferred]] = field(default_factory=list)
+    is_full: bool = False
+
+    def listen(self, host: str, peer_host: str, protocol) -> FakePort:
+        if self.is_full:
+            raise OSError("Address already in use")
+        self.ports.append(FakePort(40_000 + len(self.ports), host, peer_host, protocol))
+        return self.ports[-1]
+
+    def connect(self, address: Address, from_host: str, timeout_s: float, protocol) -> Deferred:
+        self.connecting.append((address, from_host, protocol, Deferred()))
+        return self.connecting[-1][-1]
+
+    @property
+    def open_ports(self) -> list[FakePort]:
+        return [port for port in self.ports if port.is_open]
+
+    def accept(self) -> Transport:
+        """The client takes the connection that the server makes."""
+        address, from_host, protocol, made = self.connecting[-1]
+        transport = connected(protocol, from_host, 20_000, address.host)
+        made.callback(protocol)
+        return transport
+
+    def refuse(self) -> None:
+        """The client does not."""
+        self.connecting[-1][-1].errback(Failure(ConnectionRefusedError()))
+
+
+class Client:
+    """The client's end of a control connection."""
+
+    def __init__(self, site: "Site", peer: str, host: str, port: int, ends: bool = True) -> None:
+        self.site = site
+        self.control: ControlConnection = site.factory.buildProtocol(None)
+        self.transport = Transport(self.control, address_of(host, port), address_of(peer, 50_000))
+        if not ends:
+            self.transport.loseConnection = lambda: None
+        self.control.makeConnection(self.transport)
+
+    def send(self, raw: bytes) -> list[str]:
+        """Send bytes; returns the lines that come back."""
+        if self.transport.connected:
+            self.control.dataReceived(raw)
+        return self.replies()
+
+    def replies(self) -> list[str]:
+        lines = self.transport.value().decode().split("\r\n")
+        self.transport.clear()
+        assert lines[-1] == ""
+        return lines[:-1]
+
+    def ask(self, command: str) -> str:
+        """Send a command; returns its reply, of however many lines."""
+        return "\n".join(self.send(command.encode() + b"\r\n"))
+
+    def code(self, command: str) -> int:
+        """Send a command; returns the code of its one reply."""
+        lines = self.send(command.encode() + b"\r\n")
+        assert len(lines) == 1, lines
+        return int(lines[0][:3])
+
+    def open(self) -> Transport:
+        """Open a data connection, before the command."""
+        assert self.code("EPSV") == 229
+        return self.site.network.ports[-1].take_client()
+
+    def fetch(self, command: str) -> bytes:
+        """Do a transfer, and check that nothing is left of it."""
+        data = self.open()
+        begin = self.ask(command)
+        assert begin.startswith("150"), begin
+        body = data.take()
+        assert self.replies() == ["226 Sent."]
+        assert not data.connected
+        assert self.site.network.open_ports == []
+        return body
+
+    @property
+    def is_connected(self) -> bool:
+        return self.transport.connected
+
+
+class Site:
+    """A site that serves a folder."""
+
+    def __init__(
+        self,
+        root: Path,
+        *,
+        in_all: int = 10,
+        per_address: int = 5,
+        public_host: str = "",
+        legacy: bool = False,
+    ) -> None:
+        self.clock = Clock()
+        self.clock.advance(1_790_000_000)
+        self.worker = Worker()
+        self.network = Network()
+        self.log: list[str] = []
+        self.log_outs = 0
+        self._clients: list[Client] = []
+        self.root = root
+        self._hashes = HashStore(":memory:")
+        self.catalogue: Catalogue | None = None
+        self.manifests = ManifestCache(self.worker, 1 << 20)
+        self.scan()
+        shell = ReadOnlyShell(
+            lambda: self.catalogue, self.manifests, self.worker, str(root), legacy
+        )
+        users = InMemoryUsernamePasswordDatabaseDontUse(olga=b"right")
+        self.factory = FTPFactory(
+            clock=self.clock,
+            portal=Portal(CountingRealm(shell, self), [AllowAnonymousAccess(), users]),
+            network=self.network,
+            login_policy=LOGIN_POLICY,
+            limits=ConnectionLimits(in_all, per_address),
+            timeouts=TIMEOUTS,
+            max_command_bytes=MAX_COMMAND_BYTES,
+            access_log=MemoryLog(self.log),
+            public_host=public_host,
+        )
+        self.factory.doStart()
+
+    def scan(self) -> None:
+        """Take a new picture of the tree."""
+        self.catalogue = Scanner(str(self.root), self._hashes, settle_s=0).scan()
+        self.manifests.clear()
+
+    def connect(self, peer: str = CLIENT, host: str = SERVER, port: int = FTP_PORT) -> Client:
+        """Connect; the greeting is still to be read."""
+        self._clients.append(Client(self, peer, host, port))
+        return self._clients[-1]
+
+    def connect_without_end(self) -> Client:
+        """Connect, and never hang up, whatever the server says."""
+        client = Client(self, CLIENT, SERVER, FTP_PORT, ends=False)
+        self._clients.append(client)
+        return client
+
+    def log_in(self, peer: str = CLIENT, host: str = SERVER, port: int = FTP_PORT) -> Client:
+        """Connect, and log in."""
+        client = self.connect(peer, host, port)
+        client.replies()
+        assert client.code("USER anonymous") == 331
+        assert client.code("PASS me@") == 230
+        return client
+
+    def pass_time(self, seconds: float) -> None:
+        """Let the clock tick, once a second."""
+        self.clock.pump([1.0] * int(seconds))
+
+    def close(self) -> None:
+        for client in self._clients:
+            client.transport.end()
+        self.factory.doStop()
+        self._hashes.close()
+
+
+class CountingRealm(Realm):
+    """Counts how often users log out."""
+
+    def __init__(self, shell: ReadOnlyShell, site: Site) -> None:
+        super().__init__(shell)
+        self._site = site
+
+    def requestAvatar(self, avatar_id, mind, *interfaces):
+        def log_out() -> None:
+            self._site.log_outs += 1
+
+        avatar = super().requestAvatar(avatar_id, mind, *interfaces)
+        return avatar.addCallback(lambda given: (given[0], given[1], log_out))
+
+
+class MemoryLog:
+    """An access log to look at."""
+
+    def __init__(self, lines: list[str]) -> None:
+        self.add = lines.append
+
+    def start(self) -> None:
+        pass
+
+    def stop(self) -> None:
+        pass
+
+
+def connected(protocol, host: str, port: int, peer_host: str) -> Transport:
+    transport = Transport(protocol, address_of(host, port), address_of(peer_host, 50_001))
+    protocol.makeConnection(transport)
+    return transport
+
+
+def address_of(host: str, port: int) -> IPv4Address | IPv6Address:
+    kind = IPv6Address if ":" in host else IPv4Address
+    return kind("TCP", host, port)

@@ -1,0 +1,463 @@
+"""Log-in, time-outs, limits and hostile input on control connections."""
+
+import pytest
+
+from otaserver.ftp.control import MAX_WAITING_COMMANDS
+from tests.ftp.site import BUFFER_BYTES, CLIENT, LOGIN_POLICY, MAX_COMMAND_BYTES, TIMEOUTS, Site
+
+LINGER_S = 6
+
+
+class TestLogin:
+    @pytest.mark.parametrize("name", ["anonymous", "ftp", "Anonymous", "FTP"])
+    def test_everybody_may_read(self, site, name):
+        client = site.connect()
+        client.replies()
+        assert client.code(f"USER {name}") == 331
+        assert client.code("PASS") == 230
+
+    def test_a_password_alone(self, site):
+        client = site.connect()
+        client.replies()
+        assert client.code("PASS x") == 503
+
+    def test_a_user_of_another_checker(self, site):
+        client = site.connect()
+        client.replies()
+        client.code("USER olga")
+        assert client.code("PASS right") == 230
+
+    def test_a_wrong_log_in_takes_its_time(self, site):
+        client = site.connect()
+        client.replies()
+        assert client.code("USER root") == 331, "names are not told apart"
+        assert client.ask("PASS x") == ""
+        assert client.ask("NOOP") == "", "the next command waits"
+        site.pass_time(LOGIN_POLICY.delay_s)
+        assert [line[:3] for line in client.replies()] == ["530", "200"]
+
+    def test_guessing_ends(self, site):
+        client = site.connect()
+        client.replies()
+        for attempt in range(LOGIN_POLICY.attempts):
+            client.ask("USER olga")
+            client.ask(f"PASS {attempt}")
+            site.pass_time(LOGIN_POLICY.delay_s)
+            told = client.replies()[-1]
+        assert told.startswith("421")
+        assert not client.is_connected
+
+    def test_guessing_can_be_pipelined_but_is_no_faster(self, site):
+        client = site.connect()
+        client.replies()
+        client.send(b"".join(b"USER olga\r\nPASS %d\r\n" % n for n in range(10)))
+        site.pass_time(LOGIN_POLICY.delay_s - 1)
+        assert client.replies() == []
+        site.pass_time(1)
+        assert [line[:3] for line in client.replies()] == ["530", "331"]
+        site.pass_time(LOGIN_POLICY.delay_s * 2)
+        assert client.replies()[-1].startswith("421")
+
+    def test_who_hangs_up_during_the_delay(self, site):
+        client = site.connect()
+        client.ask("USER olga")
+        client.ask("PASS wrong")
+        client.transport.end()
+        site.pass_time(LOGIN_POLICY.delay_s)
+        assert site.log_outs == 0
+
+    def test_log_out_is_called(self, site):
+        client = site.log_in()
+        client.transport.end()
+        assert site.log_outs == 1
+        client = site.log_in()
+        client.code("QUIT")
+        assert site.log_outs == 2
+        client = site.log_in()
+        client.code("CWD 1.0.1")
+        client.code("USER anonymous")
+        assert site.log_outs == 3
+        assert client.code("PWD") == 530
+        client.code("PASS x")
+        assert client.ask("PWD") == '257 "/"'
+
+    @pytest.mark.parametrize("name", [b"\xff\xfe\xfd", b"\xc3", b"a\x00b", b"x" * 300])
+    def test_names_that_are_none(self, site, name):
+        client = site.connect()
+        client.replies()
+        assert client.send(b"USER " + name + b"\r\n")[0].startswith("501")
+
+
+class TestTimeouts:
+    def test_logging_in(self, site):
+        client = site.connect()
+        site.pass_time(TIMEOUTS.login_s - 1)
+        client.ask("NOOP")
+        assert client.is_connected, "commands don't prolong it"
+        site.pass_time(2)
+        assert client.replies()[-1].startswith("421")
+        assert not client.is_connected
+
+    def test_idle(self, client, site):
+        site.pass_time(TIMEOUTS.idle_s - 1)
+        assert client.code("NOOP") == 200
+        site.pass_time(TIMEOUTS.idle_s - 1)
+        assert client.is_connected
+        site.pass_time(2)
+        assert client.replies()[-1].startswith("421")
+        assert not client.is_connected
+
+    def test_a_command_that_comes_a_byte_at_a_time(self, client, site):
+        for _ in range(TIMEOUTS.idle_s + 1):
+            client.send(b"N")
+            site.pass_time(1)
+        assert not client.is_connected
+
+    def test_a_half_open_connection(self, client, site):
+        """The other side is gone without a word: nothing that is sent is taken."""
+        client.transport.loseConnection = lambda: None
+        site.pass_time(TIMEOUTS.idle_s + 1)
+        assert client.is_connected
+        site.pass_time(LINGER_S)
+        assert client.transport.is_aborted
+
+    def test_a_port_without_a_connection(self, client, site):
+        client.code("EPSV")
+        site.pass_time(TIMEOUTS.data_s + 1)
+        assert site.network.open_ports == []
+        assert client.code("RETR firmware_1.0.1.bin") == 425
+
+    def test_a_command_without_a_connection(self, client, site):
+        client.code("EPSV")
+        site.pass_time(TIMEOUTS.data_s - 1)
+        client.code("RETR firmware_1.0.1.bin")
+        site.pass_time(TIMEOUTS.data_s - 1)
+        assert client.replies() == []
+        site.pass_time(2)
+        assert client.replies() == ["425 The data connection was not opened."]
+        assert site.network.open_ports == []
+        assert client.code("NOOP") == 200
+
+    def test_a_connection_without_a_command(self, client, site):
+        data = client.open()
+        site.pass_time(TIMEOUTS.data_s + 1)
+        assert data.is_aborted
+
+    def test_a_transfer_that_stalls_before_its_first_byte(self, client, site):
+        data = client.open()
+        client.code("RETR firmware_1.0.1.bin")
+        site.pass_time(TIMEOUTS.stall_s + 1)
+        assert client.replies() == ["426 The data connection was too slow."]
+        assert data.is_aborted
+        assert client.code("NOOP") == 200
+
+    def test_a_transfer_that_stalls_after_all_was_written(self, client, site):
+        data = client.open()
+        client.code("RETR firmware_1.0.1.bin")
+        data.take(1)
+        site.pass_time(2 * TIMEOUTS.stall_s + 1)
+        assert client.replies() == ["426 The data connection was too slow."]
+        assert data.is_aborted
+
+    def test_a_long_transfer_is_not_idle(self, client, site, root, monkeypatch):
+        monkeypatch.setattr("otaserver.transfer.READ_SIZE_BYTES", 1200)
+        (root / "firmware_1.0.1.bin").write_bytes(bytes(40_000))
+        site.scan()
+        data = client.open()
+        client.code("RETR firmware_1.0.1.bin")
+        for _ in range(TIMEOUTS.idle_s // 10 + 1):
+            data.take(1)
+            site.pass_time(10)
+        assert client.is_connected and not data.is_aborted
+        data.take()
+        assert client.replies() == ["226 Sent."]
+        site.pass_time(TIMEOUTS.idle_s - 1)
+        assert client.is_connected, "the idle time begins again"
+
+    def test_a_client_that_does_not_take_the_connection(self, client, site):
+        client.code("PORT 192,0,2,7,200,10")
+        client.code("RETR firmware_1.0.1.bin")
+        site.network.refuse()
+        assert client.replies() == ["425 The data connection was not opened."]
+
+
+class TestLimits:
+    def test_connections_in_all(self, root):
+        site = Site(root, in_all=2, per_address=0)
+        first, _ = site.log_in("192.0.2.1"), site.log_in("192.0.2.2")
+        third = site.connect("192.0.2.3")
+        assert third.replies() == ["421 There are too many connections; try again."]
+        assert not third.is_connected
+        first.code("QUIT")
+        site.log_in("192.0.2.3")
+        site.close()
+
+    def test_a_flood_of_refused_connections(self, root):
+        site = Site(root, in_all=1, per_address=0)
+        site.log_in()
+        flood = [site.connect() for _ in range(200)]
+        assert all(not one.is_connected for one in flood)
+        # A client that does not hang up stays, to be told; the next ones are told nothing.
+        lingering = [site.connect_without_end() for _ in range(150)]
+        assert sum(bool(one.replies()) for one in lingering) == 100
+        assert sum(one.transport.is_aborted for one in lingering) == 50
+        site.pass_time(LINGER_S)
+        assert all(one.transport.is_aborted for one in lingering)
+        site.close()
+
+    def test_connections_from_one_address(self, root):
+        site = Site(root, in_all=0, per_address=1)
+        first = site.log_in("192.0.2.1")
+        assert site.connect("::ffff:192.0.2.1").replies()[0].startswith("421")
+        site.log_in("192.0.2.2")
+        first.transport.end()
+        site.log_in("192.0.2.1")
+        site.close()
+
+    def test_one_data_connection_at_a_time(self, client, site):
+        for _ in range(3_000):
+            assert client.code("EPSV") == 229
+        assert len(site.network.open_ports) == 1
+        first = client.open()
+        assert first.connected
+        client.code("PASV")
+        assert not first.connected
+        client.transport.end()
+        assert site.network.open_ports == []
+
+    def test_over_a_unix_socket_there_is_no_port(self, site):
+        client = site.log_in("", "")
+        assert client.code("EPSV") == 425
+        assert client.code("PASV") == 425
+        assert site.network.ports == []
+
+    def test_no_port_is_left(self, client, site):
+        site.network.is_full = True
+        assert client.code("PASV") == 425
+        assert client.code("EPSV") == 425
+        assert client.code("NOOP") == 200
+
+    def test_command_length(self, client):
+        assert client.code("NOOP" + " " * 0) == 200
+        assert client.code("CWD " + "x" * (MAX_COMMAND_BYTES - 6)) == 550
+        assert client.send(b"CWD " + b"x" * MAX_COMMAND_BYTES)[0].startswith("500")
+        assert not client.is_connected
+
+
+class TestHostileInput:
+    def test_an_endless_line(self, client):
+        for _ in range(100):
+            client.send(b"x" * 100)
+        assert not client.is_connected
+        assert len(client.control._buffer) <= MAX_COMMAND_BYTES + 100
+
+    def test_a_line_too_long_during_a_transfer(self, client, site):
+        data = client.open()
+        client.code("RETR firmware_1.0.1.bin")
+        client.send(b"x" * (MAX_COMMAND_BYTES + 100))
+        assert data.is_aborted
+        assert not client.is_connected
+
+    @pytest.mark.parametrize(
+        "line", [b"", b"\x00", b"\xff\xff\xff", b" NOOP", b"NO\x00OP", b"N\xc3\xb6OP", b"12345"]
+    )
+    def test_lines_that_are_no_command(self, client, line):
+        assert client.send(line + b"\r\n") == ["500 That is no command."]
+        assert client.code("NOOP") == 200
+
+    @pytest.mark.parametrize(
+        "line",
+        [b"\xff\xfb\x01NOOP", b"\xff\xf4\xffNOOP", b"\xff\xf4\xff\xf2NOOP", b"NO\xff\xf1OP",
+         b"\xff\xfa\x18xyz\xff\xf0NOOP"],
+    )  # fmt: skip
+    def test_telnet_controls(self, client, line):
+        assert client.send(line + b"\r\n") == ["200 Yes."]
+
+    def test_a_line_feed_alone(self, client):
+        assert client.send(b"NOOP\nNOOP\n") == ["200 Yes."] * 2
+
+    @pytest.mark.parametrize(
+        ("path", "why"),
+        [
+            (b"\xff\xff\xfe", "The path is not UTF-8."),
+            (b"a\x00b", "The path has a NUL in it."),
+            (b"\xc3(", "The path is not UTF-8."),
+            (b"..\\..\\x", "There is nothing at this address."),
+            (b"../../../etc/passwd", "There is nothing at this address."),
+            (b"~root", "There is nothing at this address."),
+        ],
+    )
+    @pytest.mark.parametrize("command", [b"RETR", b"CWD", b"SIZE", b"MDTM", b"MLST", b"NLST"])
+    def test_paths(self, client, command, path, why):
+        client.open()
+        assert client.send(command + b" " + path + b"\r\n") == [f"550 {why}"]
+
+    def test_thousands_of_commands_at_once(self, client):
+        for _ in range(50):
+            assert client.send(b"NOOP\r\n" * 100) == ["200 Yes."] * 100
+
+    def test_thousands_of_commands_behind_a_transfer(self, client):
+        data = client.open()
+        client.code("RETR firmware_1.0.1.bin")
+        assert client.send(b"NOOP\r\n" * 5_000) == []
+        assert client.transport.producerState == "paused"
+        assert len(client.control._waiting) == MAX_WAITING_COMMANDS
+        data.take()
+        assert client.replies() == ["226 Sent."] + ["200 Yes."] * 5_000
+        assert client.transport.producerState == "producing"
+
+    @pytest.mark.parametrize(
+        ("command", "count"),
+        [(b"NOOP", 9_000), (b"HELP", 300), (b"SIZE firmware_1.0.1.bin", 9_000)],
+    )
+    def test_who_does_not_read_replies_can_not_have_more(self, client, command, count):
+        client.control.dataReceived((command + b"\r\n") * count)
+        assert client.transport.producerState == "paused"
+        lines = 0
+        while client.transport.producerState == "paused":
+            assert len(client.transport.value()) < BUFFER_BYTES + 2_000
+            lines += len(client.replies())
+            client.control.resumeProducing()
+        lines += len(client.replies())
+        assert lines % count == 0 and lines
+
+    def test_nothing_is_done_after_a_last_reply(self, client):
+        assert client.send(b"QUIT\r\nNOOP\r\n") == ["221 Good-bye."]
+
+    def test_what_the_client_sends_over_a_download_is_dropped(self, client):
+        data = client.open()
+        client.code("RETR firmware_1.0.1.bin")
+        data.protocol.dataReceived(b"x" * 100_000)
+        assert len(data.take()) == 10240
+
+
+class TestDuringTransfers:
+    def test_abor(self, client, site):
+        data = client.open()
+        client.code("RETR firmware_1.0.1.bin")
+        told = client.send(b"\xff\xf4\xff\xf2ABOR\r\n")
+        assert [line[:3] for line in told] == ["426", "226"]
+        assert data.is_aborted
+        assert client.fetch("RETR 1.0.1/flash/main.py")
+
+    def test_abor_before_the_connection(self, client, site):
+        client.code("EPSV")
+        client.code("RETR firmware_1.0.1.bin")
+        assert [line[:3] for line in client.send(b"ABOR\r\n")] == ["426", "226"]
+        assert site.network.open_ports == []
+
+    def test_abor_while_a_listing_is_made(self, client, site, root):
+        for number in range(501):
+            (root / f"1.0.1/sd/{number}").write_bytes(b"")
+        site.scan()
+        site.worker.is_held = True
+        data = client.open()
+        client.ask("LIST 1.0.1/sd")
+        client.ask("ABOR")
+        assert data.is_aborted
+        site.worker.work()
+        assert [line[:3] for line in client.replies()] == ["426", "226"]
+
+    def test_abor_of_nothing(self, client, site):
+        assert client.code("ABOR") == 226
+        data = client.open()
+        assert client.code("ABOR") == 226
+        assert not data.connected
+
+    def test_quit_waits(self, client, site):
+        data = client.open()
+        client.code("RETR firmware_1.0.1.bin")
+        assert client.ask("QUIT") == ""
+        assert len(data.take()) == 10240
+        assert client.replies() == ["226 Sent.", "221 Good-bye."]
+        assert not client.is_connected
+
+    def test_stat_is_answered_at_once(self, client):
+        data = client.open()
+        client.code("RETR firmware_1.0.1.bin")
+        assert "0 bytes have arrived" in client.ask("STAT")
+        assert client.ask("NOOP") == "", "everything else waits"
+        data.take()
+        assert client.replies() == ["226 Sent.", "200 Yes."]
+
+    def test_the_client_hangs_up_the_control_connection(self, client, site):
+        data = client.open()
+        client.code("RETR firmware_1.0.1.bin")
+        client.transport.end()
+        assert data.is_aborted
+        assert site.log[-1].endswith(' 426 0 "-" "-"')
+
+    def test_the_client_hangs_up_the_data_connection(self, client):
+        data = client.open()
+        client.code("RETR firmware_1.0.1.bin")
+        data.end()
+        assert client.replies() == ["426 The data connection was lost."]
+
+    def test_the_client_hangs_up_the_data_connection_before_the_command(self, client):
+        client.open().end()
+        assert client.code("RETR firmware_1.0.1.bin") == 426
+
+
+class TestWhereDataGoes:
+    @pytest.mark.parametrize(
+        "command",
+        ["PORT 192,0,2,8,200,10", "EPRT |1|192.0.2.8|51210|", "PORT 127,0,0,1,200,10",
+         "EPRT |2|2001:db8::7|51210|", "PORT 192,0,2,7,0,21", "PORT 192,0,2,7,3,255",
+         "EPRT |1|192.0.2.7|1023|", "EPRT |1|192.0.2.7|0|"],
+    )  # fmt: skip
+    def test_to_nobody_else_and_to_no_service(self, client, site, command):
+        assert client.code(command) == 504
+        assert client.code("LIST") == 425
+        assert site.network.connecting == []
+
+    @pytest.mark.parametrize(
+        ("command", "code"),
+        [("PORT 1,2,3", 501), ("PORT 192,0,2,7,256,1", 501), ("PORT a,b,c,d,e,f", 501),
+         ("PORT 192,0,2,7,200,10,1", 501), ("EPRT x", 501), ("EPRT |1|192.0.2.7|99999|", 501),
+         ("EPRT |1|2001:db8::1|2000|", 501), ("EPRT |3|x|2000|", 501),
+         ("EPRT |3|1.2.3.4|2000|", 522), ("EPRT |1|192.0.2.7|2000", 501),
+         ("EPSV 3", 522), ("EPSV 2", 522), ("EPSV x", 522)],
+    )  # fmt: skip
+    def test_addresses_that_are_none(self, client, command, code):
+        assert client.code(command) == code
+
+    def test_a_client_that_is_mapped(self, site):
+        client = site.log_in(f"::ffff:{CLIENT}", "::ffff:198.51.100.1")
+        assert client.code("PORT 192,0,2,7,200,10") == 200
+        assert client.ask("PASV").startswith("227 Entering passive mode (198,51,100,1,156,64).")
+        assert site.network.ports[-1].host == "198.51.100.1"
+        assert site.network.ports[-1].peer_host == CLIENT
+        assert client.code("EPSV 1") == 229
+
+    def test_ipv6(self, site):
+        client = site.log_in("2001:db8::7", "2001:db8::1")
+        assert client.code("PASV") == 425
+        assert client.code("EPSV 1") == 522
+        assert client.ask("EPSV 2") == "229 Entering extended passive mode (|||40000|)."
+        assert site.network.ports[-1].host == "2001:db8::1"
+        assert client.code("EPRT |2|2001:DB8:0::7|51210|") == 200
+        client.code("RETR firmware_1.0.1.bin")
+        assert site.network.connecting[-1][0] == ("2001:db8::7", 51210)
+
+    def test_a_link_local_client(self, site):
+        client = site.log_in("fe80::7%eth0", "fe80::1%eth0")
+        assert client.code("EPSV") == 229
+        assert site.network.ports[-1].host == "fe80::1%eth0"
+        assert site.network.ports[-1].peer_host == "fe80::7"
+        assert client.code("EPRT |2|fe80::7|51210|") == 200
+        client.code("RETR firmware_1.0.1.bin")
+        assert site.network.connecting[-1][0] == ("fe80::7%eth0", 51210)
+
+    def test_the_public_address(self, root):
+        site = Site(root, public_host="203.0.113.9")
+        client = site.log_in()
+        assert "(203,0,113,9,156,64)" in client.ask("PASV")
+        assert site.network.ports[-1].host == "198.51.100.1"
+        site.close()
+
+    def test_epsv_all(self, client):
+        assert client.code("EPSV ALL") == 200
+        assert client.code("PASV") == 503
+        assert client.code("PORT 192,0,2,7,200,10") == 503
+        assert client.code("EPRT |1|192.0.2.7|51210|") == 503
+        assert client.code("EPSV") == 229

@@ -1,0 +1,109 @@
+"""Ports and connections of the system's own."""
+
+import errno
+import socket
+
+import pytest
+from twisted.internet.protocol import Protocol
+from twisted.internet.selectreactor import SelectReactor
+
+from otaserver.ftp.addresses import Address
+from otaserver.ftp.network import PassivePort, ReactorNetwork
+
+HOST = "127.0.0.1"
+PORTS = range(20_230, 20_240)
+
+
+class Recorder(Protocol):
+    """Says who was connected."""
+
+    peers: list[str]
+
+    def __init__(self) -> None:
+        self.peers = []
+
+    def connectionMade(self) -> None:
+        self.peers.append(self.transport.getPeer().host)
+
+
+@pytest.fixture
+def reactor():
+    # One of its own, that is turned by hand.
+    reactor = SelectReactor()
+    yield reactor
+    reactor.disconnectAll()
+
+
+def turn(reactor, times: int = 5) -> None:
+    for _ in range(times):
+        reactor.runUntilCurrent()
+        reactor.doIteration(0.01)
+
+
+def test_one_client_and_no_more(reactor):
+    protocol = Recorder()
+    port = ReactorNetwork(reactor, PORTS).listen(HOST, HOST, protocol)
+    with socket.create_connection((HOST, port.number)):
+        turn(reactor)
+        assert protocol.peers == [HOST]
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection((HOST, port.number))
+
+
+def test_strangers_are_turned_away(reactor):
+    protocol = Recorder()
+    port = ReactorNetwork(reactor, PORTS).listen(HOST, "192.0.2.7", protocol)
+    for _ in range(20):
+        with socket.create_connection((HOST, port.number), 1) as stranger:
+            turn(reactor, 2)
+            assert stranger.recv(1) == b""
+    assert protocol.peers == []
+    port.close()
+    port.close()
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection((HOST, port.number))
+
+
+def test_ports_come_from_the_range(reactor):
+    free = range(20_220, 20_223)
+    network = ReactorNetwork(reactor, free, lambda count: count - 1)
+    ports = [network.listen(HOST, HOST, Recorder()) for _ in free]
+    assert [port.number for port in ports] == [20_222, 20_220, 20_221]
+    with pytest.raises(OSError):
+        network.listen(HOST, HOST, Recorder())
+    ports[0].close()
+    assert network.listen(HOST, HOST, Recorder()).number == 20_222
+
+
+def test_an_address_that_is_not_here(reactor):
+    with pytest.raises(OSError):
+        ReactorNetwork(reactor, PORTS).listen("192.0.2.1", HOST, Recorder())
+
+
+def test_without_descriptors_the_port_closes(reactor):
+    """It would be called again and again, for a client that can't be taken."""
+    listening = Exhausted()
+    listening.bind((HOST, 0))
+    listening.listen()
+    PassivePort(reactor, listening, HOST, Recorder()).doRead()
+    assert listening.fileno() == -1
+    assert listening not in [getattr(r, "_listening", None) for r in reactor.getReaders()]
+
+
+class Exhausted(socket.socket):
+    """A socket of a process that has no descriptor left."""
+
+    def accept(self):
+        raise OSError(errno.EMFILE, "Too many open files")
+
+
+def test_connecting_from_the_right_address(reactor):
+    protocol = Recorder()
+    with socket.create_server((HOST, 0)) as waiting:
+        address = Address(HOST, waiting.getsockname()[1])
+        ReactorNetwork(reactor, PORTS).connect(address, "127.0.0.2", 5, protocol)
+        turn(reactor)
+        client, (host, _) = waiting.accept()
+        client.close()
+    assert host == "127.0.0.2"
+    assert protocol.peers == [HOST]

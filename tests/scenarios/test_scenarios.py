@@ -1,0 +1,253 @@
+"""What devices and people meet, the same over HTTP and FTP."""
+
+import json
+import os
+import time
+from pathlib import Path
+from urllib.parse import unquote_to_bytes
+
+import pytest
+
+from tests.scenarios.conftest import FIRMWARE, NAME, TREE
+from tests.scenarios.transport import OverFTP, OverHTTP, Refused, Transport
+from tests.support.process import running_server
+from tests.support.trees import write_tree
+
+NOTHING = "There is nothing at this address."
+
+
+def manifest(transport: Transport, query: str = "", folder: str = ""):
+    return json.loads(transport.get(f"{folder}manifest.json".encode(), query=query))
+
+
+def paths(items) -> list[str]:
+    return [item["dst_path"] for item in items]
+
+
+def until(is_so) -> None:
+    deadline_s = time.monotonic() + 10
+    while not is_so():
+        assert time.monotonic() < deadline_s, "it did not come to that"
+        time.sleep(0.05)
+
+
+class TestManifests:
+    def test_an_update(self, transport):
+        got = manifest(transport, "?current_ver=1.0.0")
+        assert got["version"] == "1.0.1"
+        assert got["previous_version"] == "1.0.0"
+        assert got["delete"] == ["flash/old.py"]
+        assert paths(got["update"]) == ["flash/main.py"]
+        assert "flash/lib/new.py" in paths(got["new"])
+        assert "flash/same.py" not in paths(got["new"])
+        assert got["firmware"]["version"] == "1.0.1"
+
+    def test_what_it_names_can_be_fetched(self, transport):
+        got = manifest(transport, "?current_ver=1.0.0")
+        for item in [*got["new"], *got["update"], got["firmware"]]:
+            assert item["URL"].startswith(f"{transport.authority}/")
+            path = item["URL"].removeprefix(transport.authority).encode()
+            assert len(transport.get(unquote_to_bytes(path))) == item["size"]
+
+    def test_nothing_to_do(self, transport):
+        assert manifest(transport, "?current_ver=1.0.1") is None
+
+    def test_a_device_that_is_ahead(self, transport):
+        assert manifest(transport, "?current_ver=9.9.9") is None
+
+    def test_a_device_that_has_nothing(self, transport):
+        got = manifest(transport)
+        assert got["previous_version"] is None
+        assert got["update"] == got["delete"] == []
+        assert len(got["new"]) == 7
+
+    @pytest.mark.parametrize("version", ["0.9", "0.9-weird", "abc", "1.0.0%2Blocal"])
+    def test_unknown_versions(self, transport, version):
+        got = manifest(transport, f"?current_ver={version}")
+        assert got["version"] == "1.0.1"
+        assert got["delete"] == [] and len(got["new"]) == 7
+
+    def test_firmware_apart_from_files(self, transport):
+        got = manifest(transport, "?current_ver=1.0.0&firmware_ver=1.0.1")
+        assert got["version"] == "1.0.1" and "firmware" not in got
+        got = manifest(transport, "?current_ver=1.0.1&firmware_ver=1.0.0")
+        assert got["new"] == [] and got["firmware"]["version"] == "1.0.1"
+
+    def test_products(self, transport):
+        got = manifest(transport, "?current_ver=1.0.0", "lopy4/")
+        assert got["version"] == "2.0.0"
+        assert got["new"][0]["URL"] == f"{transport.authority}/lopy4/2.0.0/flash/main.py"
+
+    def test_a_tree_in_which_nothing_is_a_version(self, transport):
+        assert manifest(transport, "?current_ver=1.0.0", "texts/") is None
+        assert transport.names(b"texts") == ["manifest.json", "readme.txt"]
+
+    def test_weird_versions_are_below_all_others(self, transport):
+        assert manifest(transport, "", "weird/")["version"] == "v2"
+        assert manifest(transport, "?current_ver=2banana", "weird/")["version"] == "v2"
+
+    @pytest.mark.parametrize(
+        ("query", "why"),
+        [
+            ("?current_ver=", "The query field current_ver is empty."),
+            ("?current_ver=1&current_ver=2", "The query field current_ver is repeated."),
+            ("?current_ver=%ff", "The query field current_ver is not UTF-8."),
+            ("?device=%00", "The query field device has a character that can't be shown."),
+            (f"?device={'x' * 300}", "The query field device is longer than 255 characters."),
+            (f"?{'x' * 2100}", "The query is longer than 2048 bytes."),
+        ],
+    )
+    def test_wrong_questions(self, transport, query, why):
+        with pytest.raises(Refused) as refused:
+            transport.get(b"manifest.json", query=query)
+        assert refused.value.sentence == why
+
+    def test_there_is_none_inside_a_release(self, transport):
+        with pytest.raises(Refused, match=NOTHING):
+            transport.get(b"1.0.1/manifest.json")
+
+    @pytest.mark.parametrize("query", ["", "?current_ver=1.0.0", "?current_ver=1.0.1"])
+    def test_its_size_is_told(self, transport, query):
+        told = transport.size(b"manifest.json", query)
+        assert told == len(transport.get(b"manifest.json", query=query))
+
+    @pytest.mark.parametrize("query", ["", "?current_ver=1.0.0", "?current_ver=0.1"])
+    @pytest.mark.parametrize("folder", [b"", b"lopy4/"])
+    def test_they_differ_in_nothing_but_scheme_and_port(self, server, query, folder):
+        over_http, over_ftp = OverHTTP(server), OverFTP(server)
+        by_http = over_http.get(folder + b"manifest.json", query=query).decode()
+        by_ftp = over_ftp.get(folder + b"manifest.json", query=query).decode()
+        assert by_ftp == by_http.replace(over_http.authority, over_ftp.authority)
+
+
+class TestFiles:
+    @pytest.mark.parametrize("path", [path for path in TREE if "/." not in f"/{path}"])
+    def test_every_one(self, transport, path):
+        assert transport.get(path.encode()) == TREE[path]
+        assert transport.size(path.encode()) == len(TREE[path])
+
+    @pytest.mark.parametrize("offset", [1, 1_000, len(FIRMWARE) - 1, len(FIRMWARE)])
+    def test_resuming(self, transport, offset):
+        assert transport.get(b"firmware_1.0.1.bin", offset) == FIRMWARE[offset:]
+
+    def test_beyond_the_end(self, server):
+        with pytest.raises(Refused):
+            OverHTTP(server).get(b"firmware_1.0.1.bin", len(FIRMWARE) + 1)
+
+    def test_listings(self, transport):
+        assert set(transport.names(b"")) == {
+            "1.0.0", "1.0.1", "lopy4", "texts", "weird", "manifest.json",
+            "firmware_1.0.0.bin", "firmware_1.0.1.bin",
+        }  # fmt: skip
+        assert set(transport.names(b"1.0.1/sd")) == {NAME, "a?b#c%d", "back\\slash"}
+        assert transport.names(b"1.0.1/flash/lib") == ["new.py"]
+
+
+class TestHostilePaths:
+    @pytest.mark.parametrize(
+        "path",
+        [b"nothing", b".secret", b"1.0.1/.git/config", b"1.0.1/flash/.DS_Store", b"1.0.1/sd/link",
+         b"1.0.1/sd/folder/file", b"1.0.1/sd/dangling", b"..\\..\\outside\\file",
+         b"firmware_1.0.1.bin/", b"firmware_1.0.1.bin/x", b"1.0.1/flash/main.py/..x"],
+    )  # fmt: skip
+    def test_what_does_not_exist(self, transport, path):
+        with pytest.raises(Refused, match=NOTHING):
+            transport.get(path)
+
+    @pytest.mark.parametrize(
+        "path",
+        [b"../outside/file", b"1.0.1/../../outside/file", b"../../../../../etc/passwd",
+         b"1.0.1/sd/folder/../../../../outside/file"],
+    )  # fmt: skip
+    def test_ways_out(self, transport, path):
+        with pytest.raises(Refused):
+            transport.get(path)
+
+    @pytest.mark.parametrize(
+        ("path", "why"),
+        [
+            (b"1.0.1/\xff\xfe", "The path is not UTF-8."),
+            (b"1.0.1/a\x00b", "The path has a NUL in it."),
+            (b"a" * 4097, "The path is longer than 4096 bytes."),
+        ],
+    )
+    def test_what_is_no_path(self, transport, path, why):
+        with pytest.raises(Refused) as refused:
+            transport.get(path)
+        assert refused.value.sentence == why
+
+
+class TestChanges:
+    def test_a_file_that_vanishes(self, transport, root):
+        folder = write_tree(root / f"gone{type(transport).__name__}", {"a": b"a", "b": b"b"})
+        path = f"{folder.name}/a".encode()
+        until(lambda: can_get(transport, path))
+        (folder / "a").unlink()
+        with pytest.raises(Refused) as refused:
+            transport.get(path)
+        assert refused.value.sentence in ("The file was removed.", NOTHING)
+        until(lambda: transport.names(folder.name.encode()) == ["manifest.json", "b"])
+
+    def test_a_file_that_changes(self, transport, root):
+        folder = write_tree(root / f"changed{type(transport).__name__}", {"a": b"a" * 10})
+        path = f"{folder.name}/a".encode()
+        until(lambda: can_get(transport, path))
+        new = folder / ".new"
+        new.write_bytes(b"b" * 20)
+        os.replace(new, folder / "a")
+        # Either refused, or one whole content: never a mixture.
+        until(lambda: can_get(transport, path) and transport.get(path) == b"b" * 20)
+        assert transport.size(path) == 20
+
+    def test_a_release_that_comes(self, transport, root):
+        name = f"new{type(transport).__name__}"
+        write_tree(root / name, {"1.0.0/a": b"1"})
+        until(lambda: can_get(transport, f"{name}/manifest.json".encode()))
+        write_tree(root / name, {"1.0.1/a": b"2"})
+        until(lambda: (manifest(transport, "", f"{name}/") or {}).get("version") == "1.0.1")
+
+    @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+    def test_a_folder_without_permission(self, transport, root, server):
+        folder = write_tree(root / f"closed{type(transport).__name__}", {"1.0.0/a": b"1"})
+        folder.chmod(0)
+        try:
+            until(lambda: any(f"{folder.name} can't be read" in line for line in server.log))
+            with pytest.raises(Refused, match=NOTHING):
+                transport.get(f"{folder.name}/1.0.0/a".encode())
+            assert transport.get(b"1.0.1/flash/main.py") == b"print(2)\n"
+        finally:
+            folder.chmod(0o755)
+
+
+def can_get(transport: Transport, path: bytes) -> bool:
+    try:
+        transport.get(path)
+    except Refused:
+        return False
+    return True
+
+
+def test_legacy_manifests_are_the_same(tmp_path: Path):
+    root = write_tree(tmp_path / "tree", {"1.0.0/flash/main.py": b"x"})
+    with running_server(root, tmp_path / "state", "--legacy") as server:
+        over_http, over_ftp = OverHTTP(server), OverFTP(server)
+        by_http = over_http.get(b"manifest.json").decode()
+        assert json.loads(by_http)["new"][0]["dst_path"] == "/flash/main.py"
+        by_ftp = over_ftp.get(b"manifest.json").decode()
+        assert by_ftp == by_http.replace(over_http.authority, over_ftp.authority)
+
+
+def test_the_public_address(tmp_path: Path):
+    root = write_tree(tmp_path / "tree", {"1.0.0/flash/main.py": b"x"})
+    with running_server(
+        root, tmp_path / "state", "--ftp-public-address", "127.0.0.3", "--http", ""
+    ) as server:
+        assert "Site" not in server.ports
+        url = json.loads(OverFTP(server).get(b"manifest.json"))["new"][0]["URL"]
+        assert url == f"ftp://127.0.0.3:{server.ftp_port}/1.0.0/flash/main.py"
+
+
+def test_ftp_can_be_switched_off(tmp_path: Path):
+    root = write_tree(tmp_path / "tree", {"1.0.0/flash/main.py": b"x"})
+    with running_server(root, tmp_path / "state", "--ftp", "") as server:
+        assert list(server.ports) == ["Site"]

@@ -3,6 +3,8 @@
 from enum import Enum
 from typing import Protocol
 
+from twisted.logger import Logger
+
 from otaserver.limits import ConnectionLimits
 
 # How many connections that are one too many may linger to be told so.
@@ -37,6 +39,8 @@ class Connections:
         limits: how many there may be.
     """
 
+    log = Logger()
+
     def __init__(self, limits: ConnectionLimits) -> None:
         self._limits = limits
         self._refused = 0
@@ -69,7 +73,11 @@ class Connections:
             now_s: the time, in seconds.
         """
         for connection in list(self._admissions):
-            connection.check_time(now_s)
+            try:
+                connection.check_time(now_s)
+            except Exception:
+                # One that goes wrong must not keep the others from being looked at.
+                self.log.failure("A connection could not be looked at")
 
     def __len__(self) -> int:
         return len(self._admissions)

@@ -22,8 +22,8 @@ from otaserver.ftp.data import DataConnection
 from otaserver.ftp.errors import Refused, told
 from otaserver.ftp.listing import FACTS
 from otaserver.ftp.replies import long_reply, reply
+from otaserver.plain_tcp import is_plain_tcp, write_at_once
 from otaserver.sentences import TOO_MANY_CONNECTIONS
-from otaserver.transfer import is_plain_tcp, write_at_once
 
 if TYPE_CHECKING:
     from otaserver.ftp.factory import FTPFactory

@@ -166,7 +166,8 @@ class ReadOnlyShell:
         descriptor = self._open(found)
         length = found.size_bytes - offset
         return Download(
-            FileTransfer(descriptor, offset, length, self._worker, is_first=True), length
+            FileTransfer(descriptor, found.stamp, offset, length, self._worker, is_first=True),
+            length,
         )
 
     def _open(self, file: File) -> int:

@@ -19,7 +19,7 @@ class Answer:
     Attributes:
         status: the status code.
         fields: header lines, each with its CR LF, beside the length's.
-        length: the header line that tells the length of the body.
+        length_line: the header line that tells the length of the body.
         body: what follows the head.
         etag: the entity tag of the body, with its quotes; empty where it has none.
         file: the file that the body is, where it is sent apart.
@@ -27,7 +27,7 @@ class Answer:
 
     status: int
     fields: bytes
-    length: bytes
+    length_line: bytes
     body: bytes = b""
     etag: str = ""
     file: File | None = None
@@ -60,7 +60,7 @@ def partial(known: Answer, offset: int, length: int, size_bytes: int) -> Answer:
     content_range = f"Content-Range: bytes {offset}-{offset + length - 1}/{size_bytes}\r\n"
     fields = known.fields + content_range.encode()
     return replace(
-        known, status=HTTPStatus.PARTIAL_CONTENT, fields=fields, length=_length_line(length)
+        known, status=HTTPStatus.PARTIAL_CONTENT, fields=fields, length_line=_length_line(length)
     )
 
 
@@ -107,7 +107,7 @@ def head(
         parts.append(b"Connection: close\r\n")
     elif version == b"HTTP/1.0":
         parts.append(b"Connection: keep-alive\r\n")
-    parts += (answer.fields, answer.length)
+    parts += (answer.fields, answer.length_line)
     if is_legacy:
         parts.append(_padding(sum(map(len, parts))))
     parts.append(b"\r\n")

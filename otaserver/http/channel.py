@@ -11,9 +11,10 @@ from twisted.web.http import HTTPChannel
 
 from otaserver.connections import Admission
 from otaserver.http.answers import Answer, head, sentence
+from otaserver.plain_tcp import is_plain_tcp, send_at_once, write_at_once
 from otaserver.progress import Progress
 from otaserver.sentences import TOO_MANY_CONNECTIONS
-from otaserver.transfer import Transfer, is_plain_tcp, send_at_once, write_at_once
+from otaserver.transfer import Transfer
 
 if TYPE_CHECKING:
     from otaserver.http.site import Site
@@ -82,6 +83,8 @@ class Channel(HTTPChannel):
         """Write the address that the client reached as a URL does."""
         host = getattr(self._host, "host", "localhost")
         port = getattr(self._host, "port", None)
+        # A zone means something to this computer only.
+        host = host.partition("%")[0]
         shown = f"[{host}]" if ":" in host else host
         usual_port = 443 if self.isSecure() else 80
         return shown if port in (None, usual_port) else f"{shown}:{port}"
@@ -123,7 +126,9 @@ class Channel(HTTPChannel):
 
     def allHeadersReceived(self) -> None:
         """Refuse a body that nothing here has a use for."""
-        if self.length is None or self.length > MAX_BODY_BYTES:
+        if self.length is None:
+            self.refuse(sentence(411, "A body needs a Content-Length."))
+        elif self.length > MAX_BODY_BYTES:
             # In case the caller goes on with the request.
             self.length = None
             self.refuse(sentence(413, f"A body is of {MAX_BODY_BYTES} bytes at most."))
@@ -217,7 +222,13 @@ class Channel(HTTPChannel):
             return
         version = b"HTTP/1.1"
         self.transport.write(
-            head(answer, version, self.site.date_line, is_persistent=False, is_legacy=False)
+            head(
+                answer,
+                version,
+                self.site.date_line,
+                is_persistent=False,
+                is_legacy=self.site.legacy,
+            )
             + answer.body
         )
         self.site.log_refusal(self, answer)

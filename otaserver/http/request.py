@@ -19,15 +19,10 @@ from otaserver.http.conditions import (
     wanted_range,
 )
 from otaserver.http.target import BadTarget, Target, checked_host, parse_target
+from otaserver.page_cache import read_if_cached
 from otaserver.paths import BadPath
 from otaserver.sentences import FILE_CHANGING, FILE_REMOVED, SERVER_FAILED
-from otaserver.transfer import (
-    BytesTransfer,
-    FileTransfer,
-    Transfer,
-    TransferAborted,
-    read_if_cached,
-)
+from otaserver.transfer import BytesTransfer, FileTransfer, Transfer, TransferAborted
 from otaserver.update_request import BadUpdateRequest
 
 if TYPE_CHECKING:
@@ -167,7 +162,7 @@ class Request(http.Request):
             self._write(answer, body[:FIRST_WRITE_BYTES], is_part=True)
             # A view: all who take the same answer share its bytes.
             rest = memoryview(body)[FIRST_WRITE_BYTES:]
-            self._start(BytesTransfer(rest), len(rest))
+            self._send_rest(BytesTransfer(rest), len(rest))
 
     def _send_file(self, answer: Answer, file: File, offset: int, length: int) -> None:
         """Send a part of a file, if it is still the same file."""
@@ -188,9 +183,11 @@ class Request(http.Request):
             self._write(answer, b"")
             self.finish()
             return
-        self._begin(descriptor, answer, offset, length)
+        self._send_opened(descriptor, answer, file, offset, length)
 
-    def _begin(self, descriptor: int, answer: Answer, offset: int, length: int) -> None:
+    def _send_opened(
+        self, descriptor: int, answer: Answer, file: File, offset: int, length: int
+    ) -> None:
         """Read what goes out together with the head, then send the rest."""
 
         def send(first: bytes) -> None:
@@ -207,8 +204,9 @@ class Request(http.Request):
             self.sentLength = sent_bytes
             if left_bytes:
                 worker = self.channel.site.worker
-                rest = FileTransfer(descriptor, offset + sent_bytes, left_bytes, worker)
-                self._start(rest, left_bytes)
+                start = offset + sent_bytes
+                rest = FileTransfer(descriptor, file.stamp, start, left_bytes, worker)
+                self._send_rest(rest, left_bytes)
             else:
                 os.close(descriptor)
                 self.finish()
@@ -244,7 +242,7 @@ class Request(http.Request):
             is_part,
         )
 
-    def _start(self, transfer: Transfer, left_bytes: int) -> None:
+    def _send_rest(self, transfer: Transfer, left_bytes: int) -> None:
         self._transfer = transfer
         self._left_bytes = left_bytes
         self.sentLength += left_bytes

@@ -398,7 +398,7 @@ def test_a_file_that_ends_early(site, client, root):
     assert client.code("RETR firmware_1.0.1.bin") == 150
     (root / "firmware_1.0.1.bin").write_bytes(b"")
     data.take()
-    assert client.replies() == ["451 A file became shorter while it was sent."]
+    assert client.replies() == ["451 A file changed while it was sent."]
     assert data.is_aborted
 
 

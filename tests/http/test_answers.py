@@ -57,4 +57,4 @@ def test_a_sentence_is_plain_text_that_no_cache_keeps() -> None:
     assert said.body == b"Later.\n"
     assert b"Retry-After: 2\r\n" in said.fields
     assert b"no-store" in said.fields
-    assert said.length == b"Content-Length: 7\r\n"
+    assert said.length_line == b"Content-Length: 7\r\n"

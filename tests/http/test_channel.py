@@ -1,10 +1,13 @@
 """How a connection is kept, limited and ended, in memory."""
 
+import errno
 import os
 from collections.abc import Callable
 
 import pytest
 
+import otaserver.page_cache
+from otaserver.plain_tcp import SEND_BUDGET_BYTES
 from tests.support.http import BUFFER_BYTES, Bench, parse_responses
 from tests.support.trees import SMALL_TREE, rewrite
 from tests.support.worker import LateWorker
@@ -188,7 +191,7 @@ def test_the_largest_body_is_ignored_and_one_byte_more_is_refused(bench: Bench) 
 
 def test_a_body_of_unknown_length_is_refused(bench: Bench) -> None:
     head = b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"
-    assert statuses(bench, head + b"5\r\nhello\r\n0\r\n\r\n" + GET) == ([413], True)
+    assert statuses(bench, head + b"5\r\nhello\r\n0\r\n\r\n" + GET) == ([411], True)
 
 
 @pytest.mark.parametrize(
@@ -491,7 +494,7 @@ def test_a_client_that_goes_away_while_the_disk_is_read_leaves_nothing_behind(
     worker = LateWorker()
     bench = bench_of(LARGE, worker=worker)
     monkeypatch.setattr("otaserver.http.request.read_if_cached", nothing_is_cached)
-    monkeypatch.setattr("otaserver.transfer.read_if_cached", nothing_is_cached)
+    monkeypatch.setattr("otaserver.page_cache.read_if_cached", nothing_is_cached)
     before = len(os.listdir("/proc/self/fd"))
     for turns in range(6):
         client = bench.client()
@@ -509,14 +512,14 @@ def test_what_is_not_in_the_cache_is_read_by_the_worker(
     bench_of: MakeBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bench = bench_of(LARGE, worker=(worker := LateWorker()))
-    real = __import__("otaserver.transfer").transfer.read_if_cached
+    real = otaserver.page_cache.read_if_cached
     known: set[int] = set()
 
     def cached_after_reading(descriptor: int, offset: int, length: int) -> "bytes | None":
         return real(descriptor, offset, length) if known else None
 
     monkeypatch.setattr("otaserver.http.request.read_if_cached", cached_after_reading)
-    monkeypatch.setattr("otaserver.transfer.read_if_cached", cached_after_reading)
+    monkeypatch.setattr("otaserver.page_cache.read_if_cached", cached_after_reading)
     client = bench.client()
     client.send(get("/1.0/large"))
     assert client.answers() == []
@@ -540,6 +543,42 @@ def test_a_disk_that_fails_gets_500_and_no_descriptor_is_lost(
     monkeypatch.setattr("otaserver.http.request.read_if_cached", fail)
     assert bench.ask("/1.0/large").status == 500
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_a_file_that_is_changed_while_it_is_sent_is_not_sent_to_its_end(
+    bench_of: MakeBench,
+) -> None:
+    content = b"x" * 6_000_000
+    bench = bench_of({"1.0/large": content})
+    client = bench.client()
+    client.wire.is_stalled = True
+    client.send(get("/1.0/large"))
+    rewrite(bench.root / "1.0/large", b"y" * len(content))
+    client.wire.unstall()
+    assert client.wire.aborted
+    assert len(client.wire.taken) < len(content)
+
+
+def test_where_nobody_can_tell_what_is_cached_the_worker_reads_everything(
+    bench_of: MakeBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cannot_tell(*_: object) -> int:
+        raise OSError(errno.EOPNOTSUPP, "Operation not supported")
+
+    monkeypatch.setattr("os.preadv", cannot_tell)
+    bench = bench_of({"1.0/large": b"x" * 6_000_000}, worker=(worker := LateWorker()))
+    client = bench.client()
+    client.wire.is_stalled = True
+    client.send(get("/1.0/large"))
+    while len(client.wire.taken) < 6_000_000:
+        assert worker.waiting
+        before = len(client.wire.taken)
+        worker.work()
+        client.wire.take()
+        assert before <= len(client.wire.taken) <= before + SEND_BUDGET_BYTES
+    client.wire.take()
+    (answer,) = client.answers()
+    assert answer.body == b"x" * 6_000_000
 
 
 def test_a_file_that_is_cut_while_it_is_sent_ends_the_connection_early(

@@ -155,8 +155,11 @@ class Esp32(Board):
         from esp32 import Partition
 
         # Since 1.13; without it the bootloader doesn't go back by itself either.
-        if hasattr(Partition, "mark_app_valid_cancel_rollback"):
-            Partition.mark_app_valid_cancel_rollback()
+        try:
+            if hasattr(Partition, "mark_app_valid_cancel_rollback"):
+                Partition.mark_app_valid_cancel_rollback()
+        except OSError:
+            pass  # an image at the factory's place has nothing to confirm
 
 
 class Pycom(Board):
@@ -299,6 +302,9 @@ class Transaction:
                 self.board.boot_slot(slot)
                 self.board.reset()
             self.log("update: the old firmware does not start; the new one stays")
+        elif slot != NONE:
+            # The bootloader takes the old image for a new one, since it was chosen anew.
+            self.board.keep_slot()
         with open(self.folder + "/back", "r") as flag:
             reason = flag.read()
         self._end("rolled back", reason)
@@ -461,12 +467,12 @@ class Transaction:
 def recover(board=None, log=None):
     """Go on with an update that a reset cut short; call it first thing in boot.py.
 
-    Returns "idle", or "trial" while a new release waits for confirm(). A file
-    system that fails is logged and left for the next boot: the device must start.
+    Returns "idle", or "trial" while a new release waits for confirm(). What fails is
+    logged and left for the next boot: whatever it is, the device must start.
     """
     log = log or _no_log
     try:
         return Transaction(board or find_board(), log).at_boot()
-    except OSError as error:
-        log("update: recovery failed: {}".format(error))
+    except Exception as error:
+        log("update: recovery failed: {}".format(repr(error)))
         return "failed"

@@ -414,15 +414,16 @@ class Transaction:
         copy_file(self.stored(path, sha256), target, sha256, buf)
 
     def _remove(self, path):
-        target = self.absolute(path)
-        remove(target)
+        remove(self.absolute(path))
         parent = path.rpartition("/")[0]
         try:
             while "/" in parent:
-                os.rmdir(self.absolute(parent))
+                # A cut may have come between two of these: go on above what is gone.
+                if exists(self.absolute(parent)):
+                    os.rmdir(self.absolute(parent))
                 parent = parent.rpartition("/")[0]
         except OSError:
-            pass  # not empty, or gone already
+            pass  # not empty
 
     def _recovery_copies(self):
         for fields in self._entries():

@@ -143,7 +143,8 @@ class Update:
                 fields = (path, sha256, size, old_sha256, old_size, url_path)
                 draft.write(("\t".join(fields) + "\n").encode())
                 count += 1
-                fetch_bytes += int(size)
+                if url_path != NONE:
+                    fetch_bytes += int(size)
         return count, fetch_bytes
 
     def _with_record(self, record):

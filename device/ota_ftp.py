@@ -67,8 +67,9 @@ class FTP:
     def _passive_port(self):
         """Ask where the data will be. Only the port counts: the host is the one asked."""
         code, text = self._command("EPSV")
+        fields = text.partition("(")[2].partition(")")[0]
         if code == 229:
-            fields = text.partition("(")[2].partition(")")[0].split(text.partition("(")[2][:1])
+            fields = fields.split(fields[:1] or "|")
             if len(fields) == 5 and fields[3].isdigit() and len(fields[3]) <= 5:
                 return int(fields[3])
             raise ServerError("the server's EPSV reply has no port")

@@ -191,6 +191,9 @@ def read_library(name):
         return source.read()
 
 
+import ota_boot  # noqa: E402
+import ota_recovery  # noqa: E402
+
 BOOT_PY = b"import ota_boot\nota_boot.run()\n"
 RECOVERY = read_library("ota_recovery.py")
 OLD = {
@@ -279,6 +282,17 @@ class Bytes:
         pass
 
 
+COMPILED = (OLD["lib/ota_boot.py"], OLD["lib/ota_recovery.py"], NEW["lib/ota_recovery.py"])
+
+
+def read_or_none(path):
+    try:
+        with open(path, "rb") as source:
+            return source.read()
+    except OSError:
+        return None
+
+
 class Device:
     """The device: what lasts over a power cut, and how it starts."""
 
@@ -302,9 +316,11 @@ class Device:
         unit_bytes = PYCOM_CACHE_BYTES if self.kind == "pycom-fat" else block_bytes
         flash = FlashChip(power, self.memory, block_bytes, unit_bytes)
         make = vfs.VfsLfs2 if self.kind == "lfs" else vfs.VfsFat
+        # What the ESP32 port gives LittleFS.
+        sizes = {"readsize": 128, "progsize": 128, "lookahead": 128} if self.kind == "lfs" else {}
         if format:
-            make.mkfs(flash)
-        return make(flash)
+            make.mkfs(flash, **sizes)
+        return make(flash, **sizes)
 
     def _manufacture(self):
         vfs.mount(self._file_system(format=True), "/flash")
@@ -392,6 +408,9 @@ class Device:
         self.boot_py_failed = False
         for name in ("ota_boot", "ota_recovery", "ota_saved"):
             sys.modules.pop(name, None)
+            # Compiling them takes most of the time; what is on flash decides all the same.
+            if read_or_none("/flash/lib/" + name + ".py") in COMPILED:
+                sys.modules[name] = ota_boot if name == "ota_boot" else ota_recovery
         path, sys.path[:] = list(sys.path), ["/flash", "/flash/lib"]
         try:
             with open("/flash/boot.py") as source:
@@ -405,7 +424,7 @@ class Device:
                 raise AssertionError("boot.py failed: {}".format(repr(error)))
         finally:
             sys.path[:] = path
-        ota = MemoryOTA(board=ota_esp32.Esp32Board())
+        ota = MemoryOTA(board=ota_esp32.Esp32Board(), trial_boots=3 if self.firmware else 1)
         if self.boot_py_failed:
             self.lost_boot_py = True
             ota._settle()

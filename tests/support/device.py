@@ -62,6 +62,7 @@ class Device:
     interpreter: str
     transport: str
     port: int
+    heap: str | None = None
 
     def install(self, tree: dict[str, bytes], version: str | None, firmware_version=None) -> None:
         """Put a release on the device, as a workshop would."""
@@ -77,8 +78,11 @@ class Device:
     def boot(self, action: str = "nothing", **options: object) -> Boot:
         """Start the device, let it do one thing, and return what it printed."""
         words = [f"{name}={value}" for name, value in options.items()]
+        command = interpreter_command(self.interpreter)
+        if self.heap and self.interpreter == "micropython":
+            command = [*command, "-X", f"heapsize={self.heap}"]
         done = subprocess.run(
-            [*interpreter_command(self.interpreter), str(BOOT_SCRIPT), str(LIBRARY)]
+            [*command, str(BOOT_SCRIPT), str(LIBRARY)]
             + [str(self.folder), self.transport, str(self.port), action, *words],
             capture_output=True,
             text=True,

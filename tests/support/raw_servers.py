@@ -32,6 +32,7 @@ class RawServer:
         self.sent_bytes = 0
         self.errors: list[Exception] = []
         self._stopping = threading.Event()
+        self._stalled: list[threading.Event] = []
         self._threads: list[threading.Thread] = []
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = self._listener.getsockname()[1]
@@ -42,6 +43,7 @@ class RawServer:
 
     def __exit__(self, *exc_info):
         self._stopping.set()
+        self.release_stalled()
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
@@ -50,19 +52,28 @@ class RawServer:
         if self.errors:
             raise self.errors[0]
 
+    def release_stalled(self) -> None:
+        """End the answers that have stalled."""
+        while self._stalled:
+            self._stalled.pop().set()
+
     def content(self, path: str) -> bytes | None:
         return self.served.get(path.partition("?")[0])
 
-    def deliver(self, connection: socket.socket, path: str, data: bytes) -> None:
-        data, ending = self.fault(path, data)
+    def deliver(self, connection: socket.socket, path: str, whole: bytes) -> bool:
+        """Send what the fault makes of an answer; say whether all of it went out."""
+        data, ending = self.fault(path, whole)
         connection.sendall(data)
         self.sent_bytes += len(data)
         if ending == STALL:
-            self._stopping.wait(PATIENCE_S)
+            released = threading.Event()
+            self._stalled.append(released)
+            released.wait(PATIENCE_S)
         elif ending == ENDLESS:
             self._send_endlessly(connection, data[-1:] or b"x")
         elif ending == RESET:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        return len(data) >= len(whole)
 
     def _send_endlessly(self, connection: socket.socket, unit: bytes) -> None:
         sent = 0
@@ -189,8 +200,8 @@ class _FTPSession:
         with data:
             data.settimeout(PATIENCE_S)
             body, self.offset = body[self.offset :], 0
-            self.server.deliver(data, name, body)
-        self.say(self.server.replies.get("done", "226 done"))
+            was_whole = self.server.deliver(data, name, body)
+        self.say(self.server.replies.get("done", "226 done" if was_whole else "426 broke off"))
 
     def __getattr__(self, command: str):
         answers = {"pass": "230 logged in"}

@@ -302,6 +302,8 @@ class Device:
         self.old = SMALL_OLD if small else OLD
         self.new = SMALL_NEW if small else NEW
         self.firmware = None if small else FIRMWARE
+        # One boot of trial is quicker, but a cut during it would end it.
+        self.trial_boots = 1 if small and scenario != "confirm" else 3
         self.memory = bytearray(FLASH_BYTES)
         self._manufacture()
         self.pristine = bytes(self.memory)
@@ -424,7 +426,7 @@ class Device:
                 raise AssertionError("boot.py failed: {}".format(repr(error)))
         finally:
             sys.path[:] = path
-        ota = MemoryOTA(board=ota_esp32.Esp32Board(), trial_boots=3 if self.firmware else 1)
+        ota = MemoryOTA(board=ota_esp32.Esp32Board(), trial_boots=self.trial_boots)
         if self.boot_py_failed:
             self.lost_boot_py = True
             ota._settle()

@@ -1,0 +1,46 @@
+"""A fixed sample of the power cuts; ``make powercuts`` tries them all."""
+
+import pytest
+
+from tests.powercuts.__main__ import (
+    SCENARIOS,
+    chosen,
+    count_writes,
+    pairs_of_cuts,
+    report,
+    run,
+    simulate,
+    single_cuts,
+)
+from tests.support.device import interpreter_command
+
+SAMPLE = 24
+
+
+@pytest.fixture(autouse=True)
+def micropython():
+    interpreter_command("micropython")
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS)
+@pytest.mark.parametrize("kind", ["lfs", "fat"])
+@pytest.mark.parametrize(
+    "what, size, jobs_of", [("single", "full", single_cuts), ("pairs", "small", pairs_of_cuts)]
+)
+def test_sample(kind, scenario, what, size, jobs_of, capsys):
+    jobs = chosen(jobs_of(count_writes(kind, scenario, size)), SAMPLE)
+    tally = run(kind, scenario, size, jobs, workers=2)
+    with capsys.disabled():
+        print()
+        report(kind, scenario, what, tally)
+    assert tally.tried == SAMPLE
+    assert tally.survived == tally.tried, tally.first_losses
+
+
+def test_a_loss_would_be_seen():
+    """FAT behind a 4 KiB cache loses sectors that nothing was writing to."""
+    writes = count_writes("pycom-fat", "confirm", "full")
+    jobs = [str(cut) for cut in range(1, 2 * writes, 2 * (writes // 40))]
+    lines = simulate("pycom-fat", "confirm", "full", jobs)
+    assert any("LOST" in line for line in lines)
+    assert any(" ok " in line for line in lines)

@@ -88,7 +88,9 @@ class Download:
         if digest != sha256:
             sink.restart()
             raise IntegrityError("{} came with the wrong hash".format(what))
-        self._ota.progress(self._done_bytes, self._total_bytes, what)
+        if resumed == size:
+            # Nothing had to come, so nothing has been said yet.
+            self._ota.progress(self._done_bytes, self._total_bytes, what)
 
     def _attempt(self, path, size, sink, what):
         # Pycom has one hash at a time, and one left undigested blocks the next for ever.

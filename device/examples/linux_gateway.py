@@ -19,7 +19,7 @@ FOLDER = "gateway"
 IS_FOLDER = 0x4000
 
 
-class Reset(Exception):
+class Reset(BaseException):
     """Stands for the device's reset: what follows is its next boot."""
 
 
@@ -70,8 +70,12 @@ class Device:
         board = LinuxBoard(self.folder, reset)
         try:
             ota_recovery.recover(board, log)
-            application(self.transport("ssid", "password", *self.server, board=board, log=log,
-                                       progress=progress))
+            host, port = self.server
+            application(
+                self.transport(
+                    "ssid", "password", host, port, board=board, log=log, progress=progress
+                )
+            )
         except Reset:
             log("reset")
 

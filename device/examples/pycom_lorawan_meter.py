@@ -4,14 +4,13 @@ import socket
 import time
 
 import machine
-import ubinascii
 from network import LoRa
 
 from OTA import WiFiOTA
 from ota_errors import OTAError
 
-APP_EUI = ubinascii.unhexlify("70B3D57ED0000000")
-APP_KEY = ubinascii.unhexlify("00000000000000000000000000000000")
+APP_EUI = b"\x70\xb3\xd5\x7e\xd0\x00\x00\x00"
+APP_KEY = bytes(16)
 PERIOD_S = 60
 JOIN_POLL_S = 2.5
 UPDATE_NOW = b"\x01\x02\x03"

@@ -1,13 +1,14 @@
 """Over-the-air updates: ``from OTA import WiFiOTA``. See README.md beside this file."""
 
-import time
+import sys
 
 from ota_errors import LinkError, StateError, StorageError
-from ota_recovery import NONE, Transaction
+from ota_recovery import VERSION_RECORD, Transaction
 
 FIRST_WAIT_MS = 1000
 LONGEST_WAIT_MS = 60000
 UNQUOTED = "-._~"
+FIRST_HALF = ("ota_draft", "ota_plan", "ota_json")
 
 
 class OTA:
@@ -107,7 +108,7 @@ class OTA:
         """Return the versions of files and firmware that this device has, None if unknown."""
         found = {}
         try:
-            with open(self._transaction.absolute("flash/OTA_VERSION.py"), "r") as record:
+            with open(self._transaction.absolute(VERSION_RECORD), "r") as record:
                 for line in record:
                     name, _, value = line.partition("=")
                     found[name.strip()] = value.strip().strip("'\"")
@@ -132,18 +133,22 @@ class OTA:
         return state if state in ("idle", "trial") else self._transaction.at_boot()
 
     def _prepare(self):
-        # Loaded when needed: most days a device has nothing to update.
-        from ota_update import Update
-
         self.connect()
-        update = Update(self, self._transaction)
         try:
-            ready = update.prepare(self._manifest_path(), self.versions())
+            # Loaded when needed, and out of memory before the next half comes in.
+            from ota_draft import Draft
+
+            work = Draft(self, self._transaction).make(self._manifest_path(), self.versions())
+            del Draft
+            for name in FIRST_HALF:
+                sys.modules.pop(name, None)
+            if work:
+                from ota_stage import Stage
+
+                Stage(self, self._transaction, work).prepare()
+            return work is not None
         finally:
             self.close()
-        if ready:
-            update.commit()
-        return ready
 
     def _manifest_path(self):
         files_version, firmware_version = self.versions()
@@ -195,9 +200,7 @@ class WiFiOTA(_WiFi):
 class FTPOTA(_WiFi):
     """Updates over Wi-Fi from an FTP server; ``user`` and ``login_password`` log in there."""
 
-    def __init__(
-        self, ssid, password, ip, port, user="anonymous", login_password="", **options
-    ):
+    def __init__(self, ssid, password, ip, port, user="anonymous", login_password="", **options):
         super().__init__(ssid, password, ip, port, **options)
         from ota_ftp import FTP
 

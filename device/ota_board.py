@@ -3,7 +3,7 @@
 Beside what ota_recovery.Board lists, a board has
 ``connect_wifi(ssid, password, timeout_s)``: OSError if it can't;
 ``slot_bytes()``: how large a firmware may be;
-``open_slot(progress_path, firmware)``: the other slot, as a sink of a download, with a
+``open_slot(progress_path, sha256)``: the other slot, as a sink of a download, with a
 ``name`` and a ``check()`` that raises FirmwareError if the image is no good;
 ``ticks_ms``, ``elapsed_ms``, ``sleep_ms`` and ``random_byte``: clock and randomness.
 """

@@ -21,9 +21,9 @@ class Esp32Board(Esp32, MicroPythonBoard):
         except OSError:
             return 0  # a partition table without a second slot
 
-    def open_slot(self, progress_path, firmware):
+    def open_slot(self, progress_path, sha256):
         partition = Partition(Partition.RUNNING).get_next_update()
-        return BlockSlot(partition, partition.info()[4], progress_path, firmware.sha256)
+        return BlockSlot(partition, partition.info()[4], progress_path, sha256)
 
 
 class BlockSlot:

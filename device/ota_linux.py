@@ -8,17 +8,15 @@ import os
 import time
 
 from ota_board import MicroPythonBoard, check_image_start
-from ota_download import FileSink
 from ota_recovery import exists
+from ota_sink import FileSink
 
 SLOT_BYTES = 4194304
 SLOTS = ("slot0", "slot1")
 
 
 class LinuxBoard(MicroPythonBoard):
-    """A folder as flash. ``reset`` is called where a board would reset; it must not return.
-
-    """
+    """A folder as flash. ``reset`` is called where a board would reset; it must not return."""
 
     takes_firmware = True
 
@@ -51,7 +49,7 @@ class LinuxBoard(MicroPythonBoard):
     def slot_bytes(self):
         return self._slot_bytes
 
-    def open_slot(self, progress_path, firmware):
+    def open_slot(self, progress_path, sha256):
         name = SLOTS[1] if self._running == SLOTS[0] else SLOTS[0]
         return _FileSlot(name, "{}/{}".format(self._folder, name))
 

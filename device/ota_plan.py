@@ -9,23 +9,17 @@ from ota_errors import ManifestError
 from ota_json import JSONReader
 from ota_recovery import FOLDER, NONE
 
-VERSION_RECORD = "flash/OTA_VERSION.py"
 LONGEST_PATH = 200
 LONGEST_VERSION = 64
 FIELD_KINDS = {"URL": str, "dst_path": str, "sha256": str, "size": int}
 LISTS = ("delete", "new", "update")
 
 
-class Firmware:
-    """What the manifest says of a firmware image."""
-
-    def __init__(self, fields):
-        self.path, self.sha256, self.size_bytes = checked_content(fields)
-        self.version = checked_version(fields.get("version"))
-
-
 class Plan:
-    """What a manifest asks for; its lists of files lie in ``file_path``."""
+    """What a manifest asks for; its lists of files lie in ``file_path``.
+
+    firmware: (path on the server, size in bytes, SHA-256, version), or None.
+    """
 
     def __init__(self, file_path, roots):
         self.version = None
@@ -93,7 +87,9 @@ class Plan:
             previous = reader.scalar()
             self.previous_version = None if previous is None else checked_version(previous)
         elif key == "firmware":
-            self.firmware = Firmware(_record(reader))
+            record = _record(reader)
+            url_path, sha256, size = checked_content(record)
+            self.firmware = (url_path, size, sha256, checked_version(record.get("version")))
         else:
             reader.skip()
 

@@ -31,7 +31,7 @@ class PycomBoard(Pycom, MicroPythonBoard):
         # The boards with external RAM are the ones with 8 MB of flash.
         return SLOT_BYTES_8MB if isinstance(pycom.get_free_heap()[1], int) else SLOT_BYTES_4MB
 
-    def open_slot(self, progress_path, firmware):
+    def open_slot(self, progress_path, sha256):
         if self._switched:
             # A second ota_start would write over the running firmware.
             raise FirmwareError("a firmware was installed already; reset before the next")

@@ -21,6 +21,7 @@ except ImportError:
     import uhashlib as hashlib
 
 FOLDER = ".ota"
+VERSION_RECORD = "flash/OTA_VERSION.py"
 NONE = "-"
 ATTEMPTS = 3
 HASH_DIGITS = 24
@@ -76,6 +77,11 @@ def file_sha256(path, buf):
         return _pour(source, None, buf)
 
 
+def sha256_hex(data):
+    """Return the SHA-256 of ``data`` in hex."""
+    return binascii.hexlify(hashlib.sha256(data).digest()).decode()
+
+
 def copy_file(source_path, target_path, sha256, buf):
     """Copy a file; OSError if what arrives does not have this SHA-256."""
     with open(source_path, "rb") as source:
@@ -100,6 +106,15 @@ def _pour(source, target, buf):
     finally:
         digest = sha256.digest()
     return binascii.hexlify(digest).decode()
+
+
+def _lines(path):
+    """Yield the fields of each line of a file."""
+    with open(path, "rb") as source:
+        line = source.readline()
+        while line:
+            yield line.decode().rstrip("\n").split("\t")
+            line = source.readline()
 
 
 class Board:
@@ -206,6 +221,7 @@ class Transaction:
         self.board = board
         self.log = log or _no_log
         self.folder = board.roots["flash"] + "/" + FOLDER
+        self.draft = self.folder + "/draft"
         self._journal = self.folder + "/journal"
 
     def state(self):
@@ -247,23 +263,29 @@ class Transaction:
                 os.mkdir(root + "/" + FOLDER)
         # The journal first: flags without one mean nothing, one with old flags would.
         remove(self._journal)
-        self._clear(lambda name: len(name) < HASH_DIGITS and name not in ("outcome", "source", "slot"))
+        self._clear(
+            lambda name: len(name) < HASH_DIGITS and name not in ("outcome", "source", "slot")
+        )
 
     def forget_contents(self):
         """Empty the store, and forget how far a firmware came."""
         self._clear(lambda name: len(name) == HASH_DIGITS or name == "slot")
 
-    def commit(self, header, entries):
-        """Write the journal. From here on the update takes place."""
+    def drafted(self):
+        """Yield the fields of each change in the draft, see ota_draft."""
+        return _lines(self.draft)
+
+    def commit(self, header):
+        """Write the journal, out of the draft. From here on the update takes place."""
         with open(self._journal, "wb") as journal:
             sha256 = hashlib.sha256()
             try:
                 self._write_line(journal, sha256, header)
                 # boot.py last: should FAT lose it, all that main.py needs is in place.
                 for boot_py in (False, True):
-                    for fields in entries():
+                    for fields in self.drafted():
                         if (fields[0] == "flash/boot.py") == boot_py:
-                            self._write_line(journal, sha256, fields)
+                            self._write_line(journal, sha256, fields[:5])
             finally:
                 digest = sha256.digest()
             journal.write(b"end\t" + binascii.hexlify(digest) + b"\n")
@@ -372,12 +394,9 @@ class Transaction:
         return None
 
     def _entries(self):
-        with open(self._journal, "rb") as journal:
-            journal.readline()  # the header
-            line = journal.readline()
-            while not line.startswith(b"end\t"):
-                yield line.decode().rstrip("\n").split("\t")
-                line = journal.readline()
+        for fields in _lines(self._journal):
+            if len(fields) == 5:  # neither the header nor the end
+                yield fields
 
     def _write_line(self, journal, sha256, fields):
         line = ("\t".join(fields) + "\n").encode()

@@ -182,7 +182,8 @@ sys.modules["machine"] = Machine
 import hashlib  # noqa: E402
 
 import ota_esp32  # noqa: E402
-import ota_update  # noqa: E402, F401
+import ota_draft  # noqa: E402
+import ota_stage  # noqa: E402, F401
 from OTA import OTA  # noqa: E402
 
 
@@ -364,7 +365,9 @@ class Device:
         MemoryOTA.served = dict(("/" + path, data) for path, data in later.items())
         base = "1.0.1" if self._outcome == "installed" else "1.0.0"
         MemoryOTA.served["/manifest.json"] = manifest(tree, later, "1.0.2", base, None)
-        firmware_line = b"FIRMWARE_VERSION = '1.0.1'\n" if b"FIRM" in tree["OTA_VERSION.py"] else b""
+        firmware_line = (
+            b"FIRMWARE_VERSION = '1.0.1'\n" if b"FIRM" in tree["OTA_VERSION.py"] else b""
+        )
         later["OTA_VERSION.py"] = b"VERSION = '1.0.2'\n" + firmware_line
         done = [False]
 
@@ -426,6 +429,7 @@ class Device:
                 raise AssertionError("boot.py failed: {}".format(repr(error)))
         finally:
             sys.path[:] = path
+        sys.modules["ota_draft"] = ota_draft  # an update drops it; compiling it takes long
         ota = MemoryOTA(board=ota_esp32.Esp32Board(), trial_boots=self.trial_boots)
         if self.boot_py_failed:
             self.lost_boot_py = True

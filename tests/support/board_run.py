@@ -258,9 +258,7 @@ class Sleep:
 def install_stand_ins():
     modules = sys.modules
     channel = Namespace(voltage=lambda: 1234)
-    modules["machine"] = Namespace(
-        reset=reset, ADC=lambda: Namespace(channel=lambda pin: channel)
-    )
+    modules["machine"] = Namespace(reset=reset, ADC=lambda: Namespace(channel=lambda pin: channel))
     modules["time"] = Namespace(
         sleep=Sleep.sleep,
         sleep_ms=lambda ms: Sleep.sleep(0),

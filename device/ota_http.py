@@ -68,6 +68,25 @@ class _Body:
 def _answer(connection, path, offset):
     """Read status and headers; return the body's length, and how much of it to pass over."""
     status = _status(connection)
+    length, start, retry_after_s = _head(connection)
+    if status >= 500:
+        raise LinkError("the server answered {} for {}".format(status, path), retry_after_s)
+    if status not in (200, 206):
+        raise ServerError("the server answered {} for {}".format(status, path))
+    if length is None:
+        raise ServerError("the server did not say how long {} is".format(path))
+    if status == 206:
+        if start != offset:
+            raise ServerError("the server sent another range of {} than asked for".format(path))
+        return length, 0
+    # It ignored the range, as it may: what is here already comes again.
+    if length < offset:
+        raise ServerError("{} is shorter than what came of it before".format(path))
+    return length, offset
+
+
+def _head(connection):
+    """Return what the headers say: length, start of the range, seconds to wait."""
     length = start = None
     retry_after_s = 0
     for name, value in _headers(connection):
@@ -77,22 +96,9 @@ def _answer(connection, path, offset):
             start = _range_start(value)
         elif name == "retry-after" and value.isdigit():
             retry_after_s = min(int(value), LONGEST_WAIT_S)
-        elif name == "transfer-encoding" or name == "content-encoding":
+        elif name in ("transfer-encoding", "content-encoding"):
             raise ServerError("the server answered in an encoding that wasn't asked for")
-    if status >= 500:
-        raise LinkError("the server answered {} for {}".format(status, path), retry_after_s)
-    if status not in (200, 206):
-        raise ServerError("the server answered {} for {}".format(status, path))
-    if length is None:
-        raise ServerError("the server did not say how long {} is".format(path))
-    if status == 200:
-        # It ignored the range, as it may: what is here already comes again.
-        if length < offset:
-            raise ServerError("{} is shorter than what came of it before".format(path))
-        return length, offset
-    if start != offset:
-        raise ServerError("the server sent another range of {} than asked for".format(path))
-    return length, 0
+    return length, start, retry_after_s
 
 
 def _status(connection):

@@ -1,7 +1,6 @@
 """Pycom boards: ``pycom`` for the firmware, and a WLAN of their own."""
 
 import pycom
-
 from ota_board import MicroPythonBoard, check_image_start
 from ota_errors import FirmwareError
 from ota_recovery import Pycom

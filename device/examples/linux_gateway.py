@@ -11,8 +11,8 @@ EXAMPLES = __file__.rpartition("/")[0] or "."
 sys.path.insert(0, EXAMPLES + "/..")
 
 import ota_recovery  # noqa: E402
-from ota_linux import LinuxBoard  # noqa: E402
 from OTA import FTPOTA, WiFiOTA  # noqa: E402
+from ota_linux import LinuxBoard  # noqa: E402
 
 SAMPLE_RELEASE = EXAMPLES + "/../../releases/1.0.0"
 FOLDER = "gateway"
@@ -98,10 +98,10 @@ def main(host="127.0.0.1", http_port="8000", ftp_port="2121"):
     print("1.0.0 to 1.0.1 over FTP, and the application never confirms:")
     device = Device(FOLDER + "/ftp", FTPOTA, host, int(ftp_port))
     device.boot(FTPOTA.update)
-    for boot in range(3):
+    for _ in range(3):
         device.boot(device.show)
     print("the fourth boot goes back:")
-    for boot in range(3):
+    for _ in range(3):
         device.boot(device.show)
 
 

@@ -5,7 +5,6 @@ import time
 
 import machine
 from network import LoRa
-
 from OTA import WiFiOTA
 from ota_errors import OTAError
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.device import Device
-from tests.support.process import LOOPBACK, running_server
+from tests.support.process import running_server
 from tests.support.raw_servers import RawFTPServer, RawHTTPServer, url_path
 
 TRANSPORTS = ("http", "ftp")

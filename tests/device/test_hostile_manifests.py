@@ -159,7 +159,8 @@ def test_lists(ota, tmp_path, changes):
     [
         b"", b" ", b"nul", b"nullx", b"null null", b"true", b"17", b'"text"', b"[]", b"{}",
         b"{", b"<html>", b"{'version': '1'}", b'{"version": "1.0.1"', b'{"version" "1.0.1"}',
-        b'{"version": "1.0.1",}', b'{"version": "1.0.1"} x', b'{"version": "1.0.1", "version": "1"}',
+        b'{"version": "1.0.1",}', b'{"version": "1.0.1"} x',
+        b'{"version": "1.0.1", "version": "1"}',
         b'{"version": "\xff"}', b'{"version": "\\ud800"}', b'{"version": "\\udc00x"}',
         b'{"version": "\\u12"}', b'{"version": "\\x"}', b'{"version": "1\x00"}', b"\x00" * 100,
         b'{"a": ' + b"[" * 5000 + b"]" * 5000 + b', "version": "1.0.1"}',

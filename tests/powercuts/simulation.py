@@ -12,166 +12,14 @@ import os
 import sys
 
 import vfs
+from chips import Esp32, FlashChip, Machine, Power, PowerCut, Reset
 
 sys.path.insert(0, sys.argv[1])
 LIBRARY = sys.argv[1]
 BLOCKS = {"lfs": 4096, "fat": 512, "pycom-fat": 512}
 FLASH_BYTES = 320 * 1024
 PYCOM_CACHE_BYTES = 4096
-SLOT_BLOCKS = 4
 MOST_BOOTS = 25
-EIO = -5
-
-
-class PowerCut(BaseException):
-    pass
-
-
-class Reset(BaseException):
-    pass
-
-
-class Power:
-    """Counts writes to anything that lasts, and fails at the chosen one."""
-
-    def __init__(self):
-        self.on = True
-        self.writes = 0
-        self.cuts = []
-
-    def restore(self):
-        self.on = True
-
-    def write(self, memory, start, data, unit_bytes):
-        """Write ``data``, or half of it and no more."""
-        if not self.on:
-            raise PowerCut
-        if self.cuts and self.writes == self.cuts[0] // 2:
-            half = self.cuts.pop(0) % 2
-            self.writes = 0
-            self.on = False
-            if half:
-                self._tear(memory, start, data, unit_bytes)
-            raise PowerCut
-        self.writes += 1
-        memory[start : start + len(data)] = data
-
-    def _tear(self, memory, start, data, unit_bytes):
-        if unit_bytes > len(data):
-            # Erased as a whole, then written back up to the middle of the new data.
-            first = start - start % unit_bytes
-            kept = bytes(memory[first:start])
-            memory[first : first + unit_bytes] = b"\xff" * unit_bytes
-            memory[first:start] = kept
-        middle = len(data) // 2
-        memory[start : start + middle] = data[:middle]
-
-
-class FlashChip:
-    """A block device in a bytearray, for LittleFS (erase, then program) and for FAT."""
-
-    def __init__(self, power, memory, block_bytes, unit_bytes):
-        self.power = power
-        self.memory = memory
-        self.block_bytes = block_bytes
-        self.unit_bytes = unit_bytes
-
-    def readblocks(self, block, buf, offset=0):
-        if not self.power.on:
-            return EIO  # no exception here: the garbage collector may be asking, see _boot
-        start = block * self.block_bytes + offset
-        buf[:] = self.memory[start : start + len(buf)]
-        return 0
-
-    def writeblocks(self, block, buf, offset=0):
-        if not self.power.on:
-            return EIO
-        view = memoryview(buf)
-        start = block * self.block_bytes + offset
-        for at in range(0, len(buf), self.block_bytes):
-            piece = view[at : at + self.block_bytes]
-            self.power.write(self.memory, start + at, piece, self.unit_bytes)
-        return 0
-
-    def ioctl(self, op, arg):
-        if op == 4:
-            return len(self.memory) // self.block_bytes
-        if op == 5:
-            return self.block_bytes
-        if op == 6:
-            if not self.power.on:
-                return EIO
-            blank = b"\xff" * self.block_bytes
-            self.power.write(self.memory, arg * self.block_bytes, blank, self.unit_bytes)
-        return 0
-
-
-class Esp32:
-    """Two slots, and a bootloader that goes back from an image that isn't confirmed."""
-
-    def __init__(self, power):
-        self.power = power
-        self.slots = [bytearray(SLOT_BLOCKS * 4096), bytearray(SLOT_BLOCKS * 4096)]
-        # Slot to boot, whether that is on trial: one record, as the bootloader's own is.
-        self.record = bytearray(b"\0\0")
-        self.running = 0
-
-    def start(self):
-        slot, trial = self.record
-        if trial == 2:
-            slot, trial = 1 - slot, 0
-        self.record = bytearray((slot, 2 if trial else 0))
-        self.running = slot
-
-    def module(chip):
-        class Partition:
-            RUNNING = 0
-            TYPE_APP = 0
-
-            def __init__(self, which):
-                self.slot = chip.running
-
-            def get_next_update(self):
-                other = Partition(0)
-                other.slot = 1 - chip.running
-                return other
-
-            def info(self):
-                return (0, 0, 0, SLOT_BLOCKS * 4096, "ota_{}".format(self.slot), False)
-
-            def readblocks(self, block, buf):
-                buf[:] = chip.slots[self.slot][block * 4096 : block * 4096 + len(buf)]
-
-            def writeblocks(self, block, buf):
-                assert self.slot != chip.running and len(buf) % 4096 == 0
-                chip.power.write(chip.slots[self.slot], block * 4096, buf, 4096)
-
-            def set_boot(self):
-                if chip.slots[self.slot][0] != 0xE9:
-                    raise OSError(-5379)
-                chip.power.write(chip.record, 0, bytes((self.slot, 1)), 2)
-
-            @staticmethod
-            def find(kind, label=None):
-                found = Partition(0)
-                found.slot = int(label[-1])
-                return [found]
-
-            @staticmethod
-            def mark_app_valid_cancel_rollback():
-                chip.power.write(chip.record, 0, bytes((chip.running, 0)), 2)
-
-        class Module:
-            pass
-
-        Module.Partition = Partition
-        return Module
-
-
-class Machine:
-    @staticmethod
-    def reset():
-        raise Reset
 
 
 power = Power()
@@ -181,8 +29,8 @@ sys.modules["machine"] = Machine
 
 import hashlib  # noqa: E402
 
-import ota_esp32  # noqa: E402
 import ota_draft  # noqa: E402
+import ota_esp32  # noqa: E402
 import ota_stage  # noqa: E402, F401
 from OTA import OTA  # noqa: E402
 
@@ -229,28 +77,26 @@ FIRMWARE = b"\xe9" + b"firmware 1.0.1 " * 600
 
 
 def sha256_hex(data):
-    return "".join("{:02x}".format(byte) for byte in hashlib.sha256(data).digest())
+    return "".join(f"{byte:02x}" for byte in hashlib.sha256(data).digest())
 
 
 def manifest(old, new, version, base, firmware):
     def entry(url, content):
-        return '"URL":"http://h{}","sha256":"{}","size":{}'.format(
-            url, sha256_hex(content), len(content)
-        )
+        return f'"URL":"http://h{url}","sha256":"{sha256_hex(content)}","size":{len(content)}'
 
     lists = {"delete": [], "new": [], "update": []}
     for path in sorted(set(old) | set(new)):
         if path == "OTA_VERSION.py" or old.get(path) == new.get(path):
             continue
         if path not in new:
-            lists["delete"].append('"flash/{}"'.format(path))
+            lists["delete"].append(f'"flash/{path}"')
         else:
             listed = "update" if path in old else "new"
             lists[listed].append(
                 '{{"dst_path":"flash/{}",{}}}'.format(path, entry("/" + path, new[path]))
             )
     members = ['"{}":[{}]'.format(name, ",".join(lists[name])) for name in sorted(lists)]
-    members.append('"version":"{}","previous_version":"{}"'.format(version, base))
+    members.append(f'"version":"{version}","previous_version":"{base}"')
     if firmware:
         members.append('"firmware":{{"version":"{}",{}}}'.format(version, entry("/fw", firmware)))
     return ("{" + ",".join(members) + "}").encode()
@@ -286,6 +132,11 @@ class Bytes:
 COMPILED = (OLD["lib/ota_boot.py"], OLD["lib/ota_recovery.py"], NEW["lib/ota_recovery.py"])
 
 
+def make_folder(path):
+    if path.rpartition("/")[2] not in os.listdir(path.rpartition("/")[0]):
+        os.mkdir(path)
+
+
 def read_or_none(path):
     try:
         with open(path, "rb") as source:
@@ -308,7 +159,7 @@ class Device:
         self.memory = bytearray(FLASH_BYTES)
         self._manufacture()
         self.pristine = bytes(self.memory)
-        self.served = dict(("/" + path, data) for path, data in self.new.items())
+        self.served = {"/" + path: data for path, data in self.new.items()}
         self.served["/fw"] = FIRMWARE
         self.served["/manifest.json"] = manifest(
             self.old, self.new, "1.0.1", "1.0.0", self.firmware
@@ -330,10 +181,7 @@ class Device:
         for path, data in self.old.items():
             folder = path.rpartition("/")[0]
             if folder:
-                try:
-                    os.mkdir("/flash/" + folder)
-                except OSError:
-                    pass
+                make_folder("/flash/" + folder)
             with open("/flash/" + path, "wb") as made:
                 made.write(data)
         vfs.umount("/flash")
@@ -362,7 +210,7 @@ class Device:
         later = dict(tree)
         later["later.txt"] = b"later\n"
         later["main.py"] = b"print('later')\n"
-        MemoryOTA.served = dict(("/" + path, data) for path, data in later.items())
+        MemoryOTA.served = {"/" + path: data for path, data in later.items()}
         base = "1.0.1" if self._outcome == "installed" else "1.0.0"
         MemoryOTA.served["/manifest.json"] = manifest(tree, later, "1.0.2", base, None)
         firmware_line = (
@@ -394,7 +242,7 @@ class Device:
         try:
             vfs.mount(self._file_system(), "/flash")
         except OSError as error:
-            raise AssertionError("no file system any more: {}".format(error))
+            raise AssertionError(f"no file system any more: {error}") from error
         try:
             return self._run_boot_and_main(application) and power.on
         except (PowerCut, Reset):
@@ -426,7 +274,7 @@ class Device:
             # FAT can lose boot.py while it is replaced: main.py still starts.
             self.boot_py_failed = True
             if self.kind == "lfs":
-                raise AssertionError("boot.py failed: {}".format(repr(error)))
+                raise AssertionError(f"boot.py failed: {error!r}") from error
         finally:
             sys.path[:] = path
         sys.modules["ota_draft"] = ota_draft  # an update drops it; compiling it takes long
@@ -459,10 +307,10 @@ class Device:
         if outcome and ota._transaction.state() == "idle":
             self._outcome = outcome[0]
             if self._last_tree != self._expected(outcome[0]):
-                raise AssertionError("the outcome {} is not what is there".format(outcome))
+                raise AssertionError(f"the outcome {outcome} is not what is there")
             wanted = "installed" if self.scenario == "confirm" else "rolled back"
             if outcome[0] != wanted:
-                raise AssertionError("the outcome is {}".format(outcome))
+                raise AssertionError(f"the outcome is {outcome}")
             return True
         if ota._transaction.state() == "trial":
             self._on_trial(ota)
@@ -501,7 +349,7 @@ def difference(tree, wanted):
     missing = [path for path in wanted if path not in tree]
     added = [path for path in tree if path not in wanted]
     changed = [path for path in tree if path in wanted and tree[path] != wanted[path]]
-    return "missing {}, added {}, changed {}".format(missing, added, changed)
+    return f"missing {missing}, added {added}, changed {changed}"
 
 
 def main():
@@ -514,7 +362,7 @@ def main():
             writes = device.run(cuts)
             result = "ok {}{}".format(writes, " without boot.py" if device.lost_boot_py else "")
         except Exception as error:
-            result = "LOST {}".format(repr(error))
+            result = f"LOST {error!r}"
         print("job", job, result)
 
 

@@ -81,9 +81,9 @@ class Device:
         command = interpreter_command(self.interpreter)
         if self.heap and self.interpreter == "micropython":
             command = [*command, "-X", f"heapsize={self.heap}"]
+        where = (LIBRARY, self.folder, self.transport, self.port)
         done = subprocess.run(
-            [*command, str(BOOT_SCRIPT), str(LIBRARY)]
-            + [str(self.folder), self.transport, str(self.port), action, *words],
+            [*command, str(BOOT_SCRIPT), *map(str, where), action, *words],
             capture_output=True,
             text=True,
             timeout=BOOT_TIMEOUT_S,

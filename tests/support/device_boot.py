@@ -9,10 +9,10 @@ import sys
 
 sys.path.insert(0, sys.argv[1])
 
-import ota_recovery  # noqa: E402
-from ota_errors import OTAError  # noqa: E402
-from ota_linux import LinuxBoard  # noqa: E402
-from OTA import FTPOTA, WiFiOTA  # noqa: E402
+import ota_recovery
+from OTA import FTPOTA, WiFiOTA
+from ota_errors import OTAError
+from ota_linux import LinuxBoard
 
 
 class Reset(BaseException):
@@ -35,7 +35,7 @@ class QuickBoard(LinuxBoard):
     """Waits so shortly that a test can wait for all of it."""
 
     def sleep_ms(self, ms):
-        log("waits {} ms".format(ms))
+        log(f"waits {ms} ms")
 
 
 def options(words):

@@ -6,9 +6,9 @@ from tests.support.device import LIBRARY
 
 sys.path.insert(0, str(LIBRARY))
 
-import ota_recovery  # noqa: E402
-from ota_linux import LinuxBoard  # noqa: E402
-from OTA import FTPOTA, OTA, WiFiOTA  # noqa: E402
+import ota_recovery
+from OTA import FTPOTA, OTA, WiFiOTA
+from ota_linux import LinuxBoard
 
 __all__ = ["FTPOTA", "OTA", "QuickBoard", "Reset", "WiFiOTA", "ota_recovery"]
 

@@ -189,8 +189,7 @@ class _FTPSession:
         return self.passive.getsockname()[1]
 
     def retr(self, name: str) -> None:
-        path, mark, query = name.partition("?")
-        body = self.server.content("/" + path.lstrip("/"))
+        body = self.server.content("/" + name.lstrip("/"))
         with self.passive:
             if body is None:
                 self.say("550 There is no such file.")

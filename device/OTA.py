@@ -3,7 +3,8 @@
 import sys
 
 from ota_errors import LinkError, StateError, StorageError
-from ota_recovery import VERSION_RECORD, Transaction
+from ota_recovery import VERSION_RECORD
+from ota_transaction import Transaction
 
 FIRST_WAIT_MS = 1000
 LONGEST_WAIT_MS = 60000
@@ -176,7 +177,7 @@ class _WiFi(OTA):
     def connect(self):
         try:
             self.board.connect_wifi(self._network[0], self._network[1], self.timeout_s * 3)
-        except OSError as error:
+        except Exception as error:  # TimeoutError is no OSError everywhere
             raise LinkError("no connection to {}: {}".format(self._network[0], error))
 
     def open(self, path, offset):

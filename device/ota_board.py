@@ -28,9 +28,12 @@ class MicroPythonBoard(ota_recovery.Board):
 
         wlan = network.WLAN(network.STA_IF)
         wlan.active(True)
-        if not wlan.isconnected():
-            wlan.connect(ssid, password)
-            self.wait_for(wlan.isconnected, timeout_s)
+        if wlan.isconnected():
+            if wlan.config("essid") == ssid:
+                return
+            wlan.disconnect()
+        wlan.connect(ssid, password)
+        self.wait_for(wlan.isconnected, timeout_s)
 
     def wait_for(self, condition, timeout_s):
         """Wait until ``condition()``; OSError if it takes too long."""

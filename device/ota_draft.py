@@ -8,7 +8,8 @@ import os
 
 from ota_errors import FirmwareError, LinkError, ManifestError, SpaceError
 from ota_plan import Plan
-from ota_recovery import NONE, VERSION_RECORD, exists, file_sha256, sha256_hex
+from ota_recovery import NONE, VERSION_RECORD, exists, file_sha256
+from ota_transaction import sha256_hex
 
 SMALLEST_BLOCK_BYTES = 4096
 SPARE_BLOCKS = 8

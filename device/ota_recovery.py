@@ -77,11 +77,6 @@ def file_sha256(path, buf):
         return _pour(source, None, buf)
 
 
-def sha256_hex(data):
-    """Return the SHA-256 of ``data`` in hex."""
-    return binascii.hexlify(hashlib.sha256(data).digest()).decode()
-
-
 def copy_file(source_path, target_path, sha256, buf):
     """Copy a file; OSError if what arrives does not have this SHA-256."""
     with open(source_path, "rb") as source:
@@ -108,8 +103,8 @@ def _pour(source, target, buf):
     return binascii.hexlify(digest).decode()
 
 
-def _lines(path):
-    """Yield the fields of each line of a file."""
+def lines(path):
+    """Yield the tab-separated fields of each line of a file."""
     with open(path, "rb") as source:
         line = source.readline()
         while line:
@@ -214,19 +209,18 @@ def _no_log(message):
     pass
 
 
-class Transaction:
-    """One update, from its journal to its end. All methods may be cut short at any moment."""
+class Recovery:
+    """The way of an update from its journal on. Any method may be cut short at any moment."""
 
     def __init__(self, board, log=None):
         self.board = board
         self.log = log or _no_log
         self.folder = board.roots["flash"] + "/" + FOLDER
-        self.draft = self.folder + "/draft"
-        self._journal = self.folder + "/journal"
+        self.journal = self.folder + "/journal"
 
     def state(self):
         """Return "idle", "installing", "trial" or "back"."""
-        if not exists(self._journal) or self._header() is None:
+        if not exists(self.journal) or self.header() is None:
             return "idle"
         if exists(self.folder + "/back"):
             return "back"
@@ -249,47 +243,12 @@ class Transaction:
             return state
         self.log("update: {}".format(state))
         if state == "trial":
-            self._count_boot()
+            self.count_boot()
             return state
         if state == "back" or not self.install():
             self.go_back()
         self.board.reset()
         return state
-
-    def begin(self):
-        """Make room for a new journal; contents in the store stay. Only when idle."""
-        for root in self.board.roots.values():
-            if (root == "" or exists(root)) and not exists(root + "/" + FOLDER):
-                os.mkdir(root + "/" + FOLDER)
-        # The journal first: flags without one mean nothing, one with old flags would.
-        remove(self._journal)
-        self._clear(
-            lambda name: len(name) < HASH_DIGITS and name not in ("outcome", "source", "slot")
-        )
-
-    def forget_contents(self):
-        """Empty the store, and forget how far a firmware came."""
-        self._clear(lambda name: len(name) == HASH_DIGITS or name == "slot")
-
-    def drafted(self):
-        """Yield the fields of each change in the draft, see ota_draft."""
-        return _lines(self.draft)
-
-    def commit(self, header):
-        """Write the journal, out of the draft. From here on the update takes place."""
-        with open(self._journal, "wb") as journal:
-            sha256 = hashlib.sha256()
-            try:
-                self._write_line(journal, sha256, header)
-                # boot.py last: should FAT lose it, all that main.py needs is in place.
-                for boot_py in (False, True):
-                    for fields in self.drafted():
-                        if (fields[0] == "flash/boot.py") == boot_py:
-                            self._write_line(journal, sha256, fields[:5])
-            finally:
-                digest = sha256.digest()
-            journal.write(b"end\t" + binascii.hexlify(digest) + b"\n")
-        self.board.sync()
 
     def install(self):
         """Carry the journal out and start the trial; False if the device has to go back."""
@@ -297,7 +256,7 @@ class Transaction:
             self._keep_recovery()
             self._carry_out(1)
             self._flag("trial")
-            slot = self._header()[4]
+            slot = self.header()[4]
             if slot not in (NONE, self.board.running_slot()):
                 self.board.boot_slot(slot)
         except OSError as error:
@@ -318,7 +277,7 @@ class Transaction:
             if self._count("tried") < ATTEMPTS:
                 raise
             self.log("update: not all could be put back: {}".format(error))
-        slot = self._header()[5]
+        slot = self.header()[5]
         if slot not in (NONE, self.board.running_slot()):
             if self._count("switch") <= ATTEMPTS:
                 self.board.boot_slot(slot)
@@ -329,28 +288,11 @@ class Transaction:
             self.board.keep_slot()
         with open(self.folder + "/back", "r") as flag:
             reason = flag.read()
-        self._end("rolled back", reason)
+        self.end("rolled back", reason)
 
-    def confirm(self):
-        """End the trial: the new release stays. Without the new firmware, see at_boot."""
-        slot = self._header()[4]
-        if slot not in (NONE, self.board.running_slot()):
-            self._count_boot()
-        if slot != NONE:
-            self.board.keep_slot()
-        self._end("installed", "")
-
-    def outcome(self):
-        """Return (result, version, previous version, reason) of the last update, or None."""
-        try:
-            with open(self.folder + "/outcome", "r") as record:
-                fields = record.read().split("\t")
-        except OSError:
-            return None
-        return tuple(fields) if len(fields) == 4 else None
-
-    def _count_boot(self):
-        header = self._header()
+    def count_boot(self):
+        """Count a boot on trial: go back after the last, see to the firmware before that."""
+        header = self.header()
         limit = int(header[3])
         if self._count("boot") > limit:
             self.go_back("not confirmed in {} boots".format(limit))
@@ -375,11 +317,11 @@ class Transaction:
             flag.write(text)
         self.board.sync()
 
-    def _header(self):
+    def header(self):
         """Return the journal's first line, None if the journal is not whole."""
         header = None
         sha256 = hashlib.sha256()
-        journal = open(self._journal, "rb")
+        journal = open(self.journal, "rb")
         try:
             line = journal.readline()
             while line and not line.startswith(b"end\t"):
@@ -394,14 +336,9 @@ class Transaction:
         return None
 
     def _entries(self):
-        for fields in _lines(self._journal):
+        for fields in lines(self.journal):
             if len(fields) == 5:  # neither the header nor the end
                 yield fields
-
-    def _write_line(self, journal, sha256, fields):
-        line = ("\t".join(fields) + "\n").encode()
-        sha256.update(line)
-        journal.write(line)
 
     def _carry_out(self, column):
         """Bring every entry to one side of the journal: 1 is the new one, 3 the old one."""
@@ -461,20 +398,22 @@ class Transaction:
                 copy_file(path, copy, sha256, buf)
         self.board.sync()
 
-    def _end(self, result, reason):
-        header = self._header()
+    def end(self, result, reason):
+        """Keep the outcome and forget everything else; removing the journal decides it."""
+        header = self.header()
         for _, copy, _ in self._recovery_copies():
             remove(copy)
         with open(self.folder + "/outcome", "w") as record:
             record.write("\t".join((result, header[1], header[2], reason)))
         self.board.sync()
-        os.remove(self._journal)
+        os.remove(self.journal)
         self.board.sync()
         # The contents to go back to are the last to go.
-        self._clear(lambda name: name != "outcome")
+        self.clear(lambda name: name != "outcome")
         self.log("update: {} {}".format(result, header[1]))
 
-    def _clear(self, unwanted):
+    def clear(self, unwanted):
+        """Remove the files in the library's folders that ``unwanted`` says yes to."""
         for root in self.board.roots.values():
             folder = root + "/" + FOLDER
             found = first_names(folder, unwanted, 16)
@@ -492,7 +431,7 @@ def recover(board=None, log=None):
     """
     log = log or _no_log
     try:
-        return Transaction(board or find_board(), log).at_boot()
+        return Recovery(board or find_board(), log).at_boot()
     except Exception as error:
         log("update: recovery failed: {}".format(repr(error)))
         return "failed"

@@ -1,8 +1,9 @@
 """The second half of an update: everything is stored and checked, then the journal written."""
 
 from ota_download import Download
-from ota_recovery import NONE, VERSION_RECORD, copy_file, file_sha256, sha256_hex
+from ota_recovery import NONE, VERSION_RECORD, copy_file, file_sha256
 from ota_sink import FileSink
+from ota_transaction import sha256_hex
 
 # What a Pycom takes at once, and a block of an ESP32's slot.
 BUFFER_BYTES = 4096

@@ -3,14 +3,13 @@
 import pytest
 
 from tests.powercuts.__main__ import (
+    CUTS,
     SCENARIOS,
     chosen,
     count_writes,
-    pairs_of_cuts,
     report,
     run,
     simulate,
-    single_cuts,
 )
 from tests.support.device import interpreter_command
 
@@ -24,10 +23,9 @@ def micropython():
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
 @pytest.mark.parametrize("kind", ["lfs", "fat"])
-@pytest.mark.parametrize(
-    "what, size, jobs_of", [("single", "full", single_cuts), ("pairs", "small", pairs_of_cuts)]
-)
-def test_sample(kind, scenario, what, size, jobs_of, capsys):
+@pytest.mark.parametrize("what", CUTS)
+def test_sample(kind, scenario, what, capsys):
+    size, jobs_of = CUTS[what]
     jobs = chosen(jobs_of(count_writes(kind, scenario, size)), SAMPLE)
     tally = run(kind, scenario, size, jobs, workers=2)
     with capsys.disabled():

@@ -76,6 +76,10 @@ def pairs_of_cuts(writes: int) -> list[str]:
     return [f"{first},{second}" for first in range(2 * writes) for second in range(2 * writes)]
 
 
+# Which update they are tried on, and how they are named to the simulation.
+CUTS = {"single": ("full", single_cuts), "pairs": ("small", pairs_of_cuts)}
+
+
 def run(kind: str, scenario: str, size: str, jobs: list[str], workers: int) -> Tally:
     """Try all jobs and tally their results."""
     tally = Tally()
@@ -109,15 +113,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sample", type=int, help="how many of each to try; all if not given")
     parser.add_argument("--file-system", choices=FILE_SYSTEMS, action="append")
+    parser.add_argument("--cuts", choices=CUTS, action="append")
     parser.add_argument("--workers", type=int, default=os.cpu_count())
     options = parser.parse_args()
     lost_on_littlefs = 0
     for kind in options.file_system or FILE_SYSTEMS:
         for scenario in SCENARIOS:
-            for what, size, jobs_of in (
-                ("single", "full", single_cuts),
-                ("pairs", "small", pairs_of_cuts),
-            ):
+            for what in options.cuts or CUTS:
+                size, jobs_of = CUTS[what]
                 jobs = chosen(jobs_of(count_writes(kind, scenario, size)), options.sample)
                 tally = run(kind, scenario, size, jobs, options.workers)
                 report(kind, scenario, what, tally)

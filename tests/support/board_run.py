@@ -175,10 +175,18 @@ class StockWLAN:
 
     def connect(self, ssid, password):
         say("wifi", ssid, password)
-        StockWLAN.connected = True
+        assert not StockWLAN.connected
+        StockWLAN.connected = ssid
 
     def isconnected(self):
+        return bool(self.connected)
+
+    def config(self, name):
+        assert name == "essid"
         return self.connected
+
+    def disconnect(self):
+        StockWLAN.connected = False
 
 
 class PycomWLAN:
@@ -191,13 +199,13 @@ class PycomWLAN:
     def connect(self, ssid, auth, timeout):
         assert auth[0] == self.WPA2 and timeout > 1000
         say("wifi", ssid, auth[1])
-        PycomWLAN.connected = True
+        PycomWLAN.connected = ssid
 
     def isconnected(self):
         return self.connected
 
     def ssid(self):
-        return "none yet"
+        return self.connected
 
 
 class LoRa:

@@ -76,29 +76,20 @@ class OTA:
         """
         if self._settle() == "trial":
             raise StateError("an update is on trial: confirm it or roll it back first")
-        try:
-            if not self._prepare():
-                return False
-            if not self._transaction.install():
-                self._transaction.go_back()
-                raise StorageError("the update could not be installed: {}".format(self.outcome()))
-        except OSError as error:
-            raise StorageError("a file system of this device failed: {}".format(error))
-        self.board.reset()
-        return True
+        return self._stored(self._update)
 
     def confirm(self):
         """Keep the release on trial; False if none is. Call it once the application works."""
         if self._settle() != "trial":
             return False
-        self._transaction.confirm()
+        self._stored(self._transaction.confirm)
         return True
 
     def rollback(self):
         """Go back to the release before the one on trial, and reset."""
         if self._settle() != "trial":
             raise StateError("no release is on trial, so there is none to go back to")
-        self._transaction.go_back("asked")
+        self._stored(self._transaction.go_back, "asked")
         self.board.reset()
 
     def outcome(self):
@@ -130,8 +121,25 @@ class OTA:
 
     def _settle(self):
         """Finish what a reset cut short, should boot.py not have; return the state."""
-        state = self._transaction.state()
-        return state if state in ("idle", "trial") else self._transaction.at_boot()
+        state = self._stored(self._transaction.state)
+        if state in ("idle", "trial"):
+            return state
+        return self._stored(self._transaction.at_boot)
+
+    def _stored(self, action, *arguments):
+        try:
+            return action(*arguments)
+        except OSError as error:
+            raise StorageError("a file system of this device failed: {}".format(error))
+
+    def _update(self):
+        if not self._prepare():
+            return False
+        if not self._transaction.install():
+            self._transaction.go_back()
+            raise StorageError("the update could not be installed: {}".format(self.outcome()))
+        self.board.reset()
+        return True
 
     def _prepare(self):
         self.connect()

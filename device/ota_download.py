@@ -49,8 +49,9 @@ class Download:
             failures = 0
             while at < size:
                 before = at + self._filled
+                pieces = self._pour(path, at, size)
                 try:
-                    for count in self._pour(path, at, size):
+                    for count in pieces:
                         data = memoryview(self._buf)[:count]
                         sink.write(data)
                         sha256.update(data)
@@ -60,6 +61,8 @@ class Download:
                 except LinkError as error:
                     failures = 1 if at + self._filled - before >= PROGRESS_BYTES else failures + 1
                     self._ota.wait_to_retry(failures, error)
+                finally:
+                    pieces.close()  # and with it the connection
         finally:
             digest = sha256.digest()
             sink.close()

@@ -108,27 +108,33 @@ class Draft:
     def _write(self, record):
         """Write what has to change; return how many entries, and the bytes to fetch."""
         count = fetch_bytes = 0
-        with open(self._transaction.draft, "wb") as draft:
-            for path, sha256, size, url_path in self._with_record(record):
-                target = self._transaction.absolute(path)
-                old_sha256 = file_sha256(target, self._buf) or NONE
-                if old_sha256 == sha256:
-                    continue
-                old_size = "0" if old_sha256 == NONE else str(os.stat(target)[6])
-                fields = (path, sha256, size, old_sha256, old_size, url_path)
-                draft.write(("\t".join(fields) + "\n").encode())
-                count += 1
-                if url_path != NONE:
-                    fetch_bytes += int(size)
+        entries = self._plan.entries()
+        try:
+            with open(self._transaction.draft, "wb") as draft:
+                for fields in entries:
+                    if fields[0] == VERSION_RECORD:
+                        self._transaction.log("the release's own version record is left out")
+                    elif self._write_one(draft, *fields):
+                        count += 1
+                        fetch_bytes += int(fields[2])
+                sha256 = sha256_hex(record)
+                if self._write_one(draft, VERSION_RECORD, sha256, str(len(record)), NONE):
+                    count += 1
+        finally:
+            entries.close()
         return count, fetch_bytes
 
-    def _with_record(self, record):
-        for fields in self._plan.entries():
-            if fields[0] == VERSION_RECORD:
-                self._transaction.log("the release's own version record is left out")
-            else:
-                yield fields
-        yield (VERSION_RECORD, sha256_hex(record), str(len(record)), NONE)
+    def _write_one(self, draft, path, sha256, size, url_path):
+        """Write an entry if it is not what is there already; say whether it was written."""
+        target = self._transaction.absolute(path)
+        old_sha256 = file_sha256(target, self._buf) or NONE
+        if old_sha256 == sha256:
+            return False
+        old_size = "0" if old_sha256 == NONE else str(os.stat(target)[6])
+        draft.write(
+            ("\t".join((path, sha256, size, old_sha256, old_size, url_path)) + "\n").encode()
+        )
+        return True
 
     def _check_space(self):
         for root, folder in self._board.roots.items():
@@ -142,20 +148,21 @@ class Draft:
         """Return the bytes needed at the fullest moment below a root, and the bytes free."""
         stored = running = peak = entries = free = 0
         block = SMALLEST_BLOCK_BYTES
-        for path, sha256, size, old_sha256, old_size, _ in self._transaction.drafted():
-            if path.partition("/")[0] != root:
-                continue
-            if not entries:
-                block, free = self._blocks(folder)
-            entries += 1
-            size, old_size = -(-int(size) // block), -(-int(old_size) // block)
-            if sha256 != NONE:
-                stored += size - self._stored_blocks(path, sha256, block)
-            if old_sha256 != NONE:
-                stored += old_size - self._stored_blocks(path, old_sha256, block)
-            # The old file's blocks are free only when the new one is in its place.
-            peak = max(peak, running + size)
-            running += size - old_size
+        with self._transaction.drafted() as drafted:
+            for path, sha256, size, old_sha256, old_size, _ in drafted:
+                if path.partition("/")[0] != root:
+                    continue
+                if not entries:
+                    block, free = self._blocks(folder)
+                entries += 1
+                size, old_size = -(-int(size) // block), -(-int(old_size) // block)
+                if sha256 != NONE:
+                    stored += size - self._stored_blocks(path, sha256, block)
+                if old_sha256 != NONE:
+                    stored += old_size - self._stored_blocks(path, old_sha256, block)
+                # The old file's blocks are free only when the new one is in its place.
+                peak = max(peak, running + size)
+                running += size - old_size
         if not entries:
             return 0, 0
         # Beside the files: the journal, folders' entries, and the file system's own.

@@ -25,6 +25,7 @@ VERSION_RECORD = "flash/OTA_VERSION.py"
 NONE = "-"
 ATTEMPTS = 3
 HASH_DIGITS = 24
+ENTRY_FIELDS = 5
 
 
 def exists(path):
@@ -103,13 +104,33 @@ def _pour(source, target, buf):
     return binascii.hexlify(digest).decode()
 
 
-def lines(path):
-    """Yield the tab-separated fields of each line of a file."""
-    with open(path, "rb") as source:
-        line = source.readline()
-        while line:
-            yield line.decode().rstrip("\n").split("\t")
-            line = source.readline()
+class Lines:
+    """The tab-separated fields of a file's lines, those that have so many of them.
+
+    No generator: what a loop leaves open by an exception, ``with`` closes.
+    """
+
+    def __init__(self, path, count):
+        self._count = count
+        self._file = open(path, "rb")
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        while True:
+            line = self._file.readline()
+            if not line:
+                raise StopIteration
+            fields = line.decode().rstrip("\n").split("\t")
+            if len(fields) == self._count:
+                return fields
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self._file.close()
 
 
 class Board:
@@ -336,9 +357,8 @@ class Recovery:
         return None
 
     def _entries(self):
-        for fields in lines(self.journal):
-            if len(fields) == 5:  # neither the header nor the end
-                yield fields
+        # The header and the end have another number of fields.
+        return Lines(self.journal, ENTRY_FIELDS)
 
     def _carry_out(self, column):
         """Bring every entry to one side of the journal: 1 is the new one, 3 the old one."""
@@ -346,10 +366,11 @@ class Recovery:
         buf = bytearray(1024)
         # Removals first: they make room, and a file may stand where a folder is to be.
         for removals in (True, False):
-            for fields in self._entries():
-                if (fields[column] == NONE) == removals:
+            with self._entries() as entries:
+                for fields in entries:
                     try:
-                        self._carry_out_one(fields, column, buf)
+                        if (fields[column] == NONE) == removals:
+                            self._carry_out_one(fields, column, buf)
                     except OSError as error:
                         failure = error  # the others are still worth it
         self.board.sync()
@@ -382,16 +403,19 @@ class Recovery:
             pass  # not empty
 
     def _recovery_copies(self):
-        for fields in self._entries():
-            path = self.absolute(fields[0])
-            folder, _, name = path.rpartition("/")
-            if name.startswith("ota_recovery."):
-                yield path, folder + "/ota_saved." + name.partition(".")[2], fields
+        """Return (path, path of its copy, whole hashes) for each recovery code replaced."""
+        copies = []
+        with self._entries() as entries:
+            for fields in entries:
+                folder, _, name = self.absolute(fields[0]).rpartition("/")
+                if name.startswith("ota_recovery."):
+                    copy = folder + "/ota_saved." + name.partition(".")[2]
+                    copies.append((folder + "/" + name, copy, (fields[1], fields[3])))
+        return copies
 
     def _keep_recovery(self):
         buf = bytearray(512)
-        for path, copy, fields in self._recovery_copies():
-            whole = (fields[1], fields[3])
+        for path, copy, whole in self._recovery_copies():
             # A whole copy may be all there is: only a torn or missing one is made anew.
             sha256 = file_sha256(path, buf)
             if file_sha256(copy, buf) not in whole and sha256 in whole:

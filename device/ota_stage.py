@@ -30,10 +30,11 @@ class Stage:
 
     def _keep_old(self):
         """Copy what the update replaces or deletes; a moved file need not be fetched then."""
-        for path, _, _, old_sha256, _, _ in self._transaction.drafted():
-            stored = self._transaction.stored(path, old_sha256)
-            if old_sha256 != NONE and file_sha256(stored, self._buf) != old_sha256:
-                copy_file(self._transaction.absolute(path), stored, old_sha256, self._buf)
+        with self._transaction.drafted() as entries:
+            for path, _, _, old_sha256, _, _ in entries:
+                stored = self._transaction.stored(path, old_sha256)
+                if old_sha256 != NONE and file_sha256(stored, self._buf) != old_sha256:
+                    copy_file(self._transaction.absolute(path), stored, old_sha256, self._buf)
 
     def _store_record(self):
         sha256 = sha256_hex(self._record)
@@ -41,10 +42,11 @@ class Stage:
             copy.write(self._record)
 
     def _fetch_files(self):
-        for path, sha256, size, _, _, url_path in self._transaction.drafted():
-            if url_path != NONE:
-                sink = FileSink(self._transaction.stored(path, sha256))
-                self._download.fetch(url_path, int(size), sha256, sink, path)
+        with self._transaction.drafted() as entries:
+            for path, sha256, size, _, _, url_path in entries:
+                if url_path != NONE:
+                    sink = FileSink(self._transaction.stored(path, sha256))
+                    self._download.fetch(url_path, int(size), sha256, sink, path)
 
     def _fetch_firmware(self):
         url_path, size, sha256, version = self._firmware

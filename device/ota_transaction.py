@@ -9,8 +9,9 @@ except ImportError:
     import ubinascii as binascii
     import uhashlib as hashlib
 
-from ota_recovery import FOLDER, HASH_DIGITS, NONE, Recovery, exists, lines, remove
+from ota_recovery import ENTRY_FIELDS, FOLDER, HASH_DIGITS, NONE, Lines, Recovery, exists, remove
 
+DRAFT_FIELDS = ENTRY_FIELDS + 1
 # What a new attempt may go on with, beside the contents.
 KEPT = ("outcome", "source", "slot")
 
@@ -41,8 +42,8 @@ class Transaction(Recovery):
         self.clear(lambda name: len(name) == HASH_DIGITS or name == "slot")
 
     def drafted(self):
-        """Yield the fields of each change in the draft, see ota_draft."""
-        return lines(self.draft)
+        """Return the Lines of the draft, see ota_draft."""
+        return Lines(self.draft, DRAFT_FIELDS)
 
     def commit(self, header):
         """Write the journal, out of the draft. From here on the update takes place."""
@@ -52,9 +53,10 @@ class Transaction(Recovery):
                 self._write_line(journal, sha256, header)
                 # boot.py last: should FAT lose it, all that main.py needs is in place.
                 for boot_py in (False, True):
-                    for fields in self.drafted():
-                        if (fields[0] == "flash/boot.py") == boot_py:
-                            self._write_line(journal, sha256, fields[:5])
+                    with self.drafted() as entries:
+                        for fields in entries:
+                            if (fields[0] == "flash/boot.py") == boot_py:
+                                self._write_line(journal, sha256, fields[:ENTRY_FIELDS])
             finally:
                 digest = sha256.digest()
             journal.write(b"end\t" + binascii.hexlify(digest) + b"\n")

@@ -48,8 +48,8 @@ def first_names(folder, wanted, most):
             name = entry if isinstance(entry, str) else entry[0]
             if len(found) < most and wanted(name):
                 found.append(name)
-    except OSError:
-        pass
+    except (OSError, ValueError):
+        pass  # no such folder, or names that FAT made up
     return found
 
 
@@ -440,11 +440,16 @@ class Recovery:
         """Remove the files in the library's folders that ``unwanted`` says yes to."""
         for root in self.board.roots.values():
             folder = root + "/" + FOLDER
-            found = first_names(folder, unwanted, 16)
-            while found:
-                for name in found:
-                    os.remove(folder + "/" + name)
-                found = first_names(folder, unwanted, 16)
+            removed = True
+            while removed:
+                removed = False
+                for name in first_names(folder, unwanted, 16):
+                    try:
+                        os.remove(folder + "/" + name)
+                        removed = True
+                    except OSError as error:
+                        # FAT can make up names after a cut. They are not worth an update.
+                        self.log("update: {} stays: {}".format(name, error))
 
 
 def recover(board=None, log=None):

@@ -34,7 +34,8 @@ class Transaction(Recovery):
             if (root == "" or exists(root)) and not exists(root + "/" + FOLDER):
                 os.mkdir(root + "/" + FOLDER)
         # The journal first: flags without one mean nothing, one with old flags would.
-        remove(self.journal)
+        for name in ("journal", "trial", "back"):
+            remove(self.folder + "/" + name)
         self.clear(lambda name: len(name) < HASH_DIGITS and name not in KEPT)
 
     def forget_contents(self):

@@ -202,9 +202,8 @@ def test_a_release_that_brings_its_own_version_record(ota, tmp_path):
     assert (tmp_path / "flash/OTA_VERSION.py").read_bytes() == b"VERSION = '1.0.1'\n"
 
 
+@pytest.mark.parametrize("transport", ["ftp"])
 def test_line_ends_in_an_ftp_name(device):
-    if device.transport == "http":
-        pytest.skip("HTTP takes the path as it is")
     device.install(OLD, "1.0.0")
     made = json.dumps(with_file(URL="http://h/x%0d%0aDELE%20y")).encode()
     with raw_server("ftp", {"/manifest.json": made, "/x": CONTENT}) as server:

@@ -46,8 +46,6 @@ def ports(tmp_path_factory) -> dict[str, int]:
 
 @pytest.fixture
 def device(device: Device, ports: dict[str, int]) -> Device:
-    if device.transport not in ports:
-        pytest.skip(f"the server does not speak {device.transport} yet")
     device.port = ports[device.transport]
     return device
 
@@ -189,13 +187,11 @@ def test_firmware_larger_than_the_slot(device):
 
 def test_legacy_server(device, tmp_path):
     """A fleet that is being moved: both libraries ask the same server."""
-    if device.transport == "ftp":
-        pytest.skip("the original client speaks HTTP only")
     root = tmp_path / "releases"
     write_releases(root, RELEASES[""])
     device.install(release(OLD), "1.0.0")
     with real_server(root, tmp_path / "state", "--legacy") as legacy_ports:
-        device.port = legacy_ports["http"]
+        device.port = legacy_ports[device.transport]
         update(device)
         device.boot("confirm")
     assert device.tree() == release(NEW)

@@ -334,9 +334,14 @@ class Recovery:
         return number
 
     def _flag(self, name, text=""):
-        with open("{}/{}".format(self.folder, name), "w") as flag:
+        path = "{}/{}".format(self.folder, name)
+        with open(path, "w") as flag:
             flag.write(text)
         self.board.sync()
+        # A folder that FAT has damaged takes a file and doesn't show it. What is to come
+        # must not begin then: the next boot would not know of it.
+        if not exists(path):
+            raise OSError("{} is not kept".format(path))
 
     def header(self):
         """Return the journal's first line, None if the journal is not whole."""

@@ -42,9 +42,8 @@ class Plan:
             for key in reader.members():
                 if key in seen:
                     raise ManifestError("the manifest says {} twice".format(key))
-                if len(seen) < 32:
+                if self._member(key, reader, lists):
                     seen.add(key)
-                self._member(key, reader, lists)
         reader.finish()
         if self.version is None:
             raise ManifestError("the manifest names no version")
@@ -77,6 +76,7 @@ class Plan:
                 source.close()
 
     def _member(self, key, reader, lists):
+        """Read a member; say whether it is one that the library knows."""
         if key in LISTS:
             start = lists.tell()
             self._list(key, reader, lists)
@@ -92,6 +92,8 @@ class Plan:
             self.firmware = (url_path, size, sha256, checked_version(record.get("version")))
         else:
             reader.skip()
+            return False
+        return True
 
     def _list(self, key, reader, lists):
         last = ""

@@ -172,6 +172,12 @@ def test_texts(ota, tmp_path, text):
     refuse(ota, tmp_path, text)
 
 
+def test_a_list_twice_after_many_unknown_members(ota, tmp_path):
+    junk = "".join(f'"j{n}": 1, ' for n in range(100))
+    text = '{"new": [], ' + junk + '"new": [], "version": "1.0.1"}'
+    assert "twice" in refuse(ota, tmp_path, text.encode())
+
+
 def test_what_the_library_does_not_know_is_passed_over(ota, tmp_path):
     made = {"zeta": [1.5e3, {"a": [None, True, "\u20ac\U0001f600"]}], **with_file(extra={"b": []})}
     ota.served = {"/x": CONTENT, "/manifest.json": json.dumps(made).encode()}

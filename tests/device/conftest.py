@@ -8,11 +8,9 @@ import pytest
 
 from tests.support.device import Device
 from tests.support.process import running_server
-from tests.support.raw_servers import FTPFront, RawFTPServer, RawHTTPServer, url_path
+from tests.support.raw_servers import RawFTPServer, RawHTTPServer, url_path
 
 TRANSPORTS = ("http", "ftp")
-# Until the server does, a front before its HTTP side speaks FTP in the scenarios.
-SERVER_SPEAKS_FTP = False
 INTERPRETERS = ("cpython", "micropython")
 
 
@@ -48,8 +46,4 @@ def raw_server(transport: str, served: dict[str, bytes], **options) -> Iterator:
 def real_server(root: Path, state: Path, *options: str) -> Iterator[dict[str, int]]:
     """Serve a release tree from the real server; yields the port of each transport."""
     with running_server(root, state, *options) as server:
-        if SERVER_SPEAKS_FTP:
-            yield {"http": server.http_port, "ftp": server.ftp_port}
-        else:
-            with FTPFront(server.http_url) as front:
-                yield {"http": server.http_port, "ftp": front.port}
+        yield {"http": server.http_port, "ftp": server.ftp_port}

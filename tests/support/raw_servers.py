@@ -10,9 +10,7 @@ import socket
 import struct
 import threading
 from collections.abc import Callable
-from urllib.error import HTTPError
-from urllib.parse import quote, unquote
-from urllib.request import urlopen
+from urllib.parse import unquote
 
 CLOSE, RESET, STALL, ENDLESS = "close", "reset", "stall", "endless"
 Fault = Callable[[str, bytes], tuple[bytes, str]]
@@ -153,22 +151,6 @@ class RawFTPServer(RawServer):
                 session.say(self.replies[command])
             else:
                 getattr(session, command.lower())(argument)
-
-
-class FTPFront(RawFTPServer):
-    """Says over FTP what an HTTP server says: for scenarios where there is no FTP server."""
-
-    def __init__(self, http_url: str):
-        self.http_url = http_url
-        super().__init__({})
-
-    def content(self, path: str) -> bytes | None:
-        path, mark, query = path.partition("?")
-        try:
-            with urlopen(self.http_url + quote(path) + mark + query, timeout=PATIENCE_S) as answer:
-                return answer.read()
-        except HTTPError:
-            return None
 
 
 class _FTPSession:

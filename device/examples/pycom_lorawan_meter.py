@@ -1,0 +1,50 @@
+# main.py of a Pycom meter (LoPy4, FiPy): readings over LoRaWAN, updates over Wi-Fi when
+# a downlink says that the vehicle with the access point is near.
+import socket
+import time
+
+import machine
+from network import LoRa
+from OTA import WiFiOTA
+from ota_errors import OTAError
+
+APP_EUI = b"\x70\xb3\xd5\x7e\xd0\x00\x00\x00"
+APP_KEY = bytes(16)
+PERIOD_S = 60
+JOIN_POLL_S = 2.5
+UPDATE_NOW = b"\x01\x02\x03"
+
+
+def join():
+    lora = LoRa(mode=LoRa.LORAWAN, region=LoRa.EU868)
+    lora.join(activation=LoRa.OTAA, auth=(APP_EUI, APP_KEY), timeout=0)
+    while not lora.has_joined():
+        time.sleep(JOIN_POLL_S)
+    link = socket.socket(socket.AF_LORA, socket.SOCK_RAW)
+    link.setsockopt(socket.SOL_LORA, socket.SO_DR, 0)
+    return link
+
+
+def exchange(link, reading):
+    """Send a reading; return what came down in the windows after it."""
+    link.setblocking(True)
+    link.send(reading.to_bytes(2, "big"))
+    link.setblocking(False)
+    return link.recv(64)
+
+
+def update(ota):
+    try:
+        ota.update()  # resets if there was something to install
+    except OTAError as error:
+        print("no update:", error)
+
+
+ota = WiFiOTA("vehicle", "secret of the fleet", "192.168.1.10", 8000, log=print)
+link = join()
+# Joined again: what this release has to be able to do. Now it may stay.
+ota.confirm()
+while True:
+    if exchange(link, machine.ADC().channel(pin="P16").voltage()) == UPDATE_NOW:
+        update(ota)
+    time.sleep(PERIOD_S)

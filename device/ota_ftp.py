@@ -1,0 +1,168 @@
+"""FTP as an update needs it: passive, binary, from an offset (RFC 959, 2428, 3659)."""
+
+from ota_errors import LinkError, ServerError
+from ota_socket import Connection
+
+MOST_REPLY_LINES = 64
+
+
+class FTP:
+    """Opens paths of one server; the control connection stays open between them."""
+
+    def __init__(self, host, port, user, password, timeout_s, board):
+        for word in (user, password):
+            _check_argument(word)
+        self._host = host
+        self._port = port
+        self._login = (user, password)
+        self._timeout_s = timeout_s
+        self._board = board
+        self._control = None
+
+    def open(self, path, offset):
+        """Return a stream of what is at ``path``, from ``offset`` on."""
+        name = _file_name(path)
+        try:
+            if self._control is None:
+                self._log_in()
+            return self._retrieve(name, offset)
+        except Exception:
+            self.close()
+            raise
+
+    def close(self):
+        """Close the control connection."""
+        if self._control:
+            self._control.close()
+            self._control = None
+
+    def finish(self, data):
+        """End a transfer that was read to its end: was it whole? RFC 959, 226."""
+        data.close()
+        self._expect(None, 2)
+
+    def _log_in(self):
+        self._control = self._connect(self._port)
+        self._expect(None, 2)
+        user, password = self._login
+        if self._expect("USER " + user, 2, 3) == 331:
+            self._expect("PASS " + password, 2)
+        self._expect("TYPE I", 2)
+
+    def _retrieve(self, name, offset):
+        data = self._connect(self._passive_port())
+        try:
+            skip = 0
+            if offset and self._command("REST {}".format(offset))[0] != 350:
+                skip = offset  # it can't: what is here already comes again
+            self._expect("RETR " + name, 1)
+            return _Transfer(self, data, skip)
+        except Exception:
+            data.close()
+            raise
+
+    def _connect(self, port):
+        return Connection(self._host, port, self._timeout_s, self._board)
+
+    def _passive_port(self):
+        """Ask where the data will be. Only the port counts: the host is the one asked."""
+        code, text = self._command("EPSV")
+        fields = text.partition("(")[2].partition(")")[0]
+        if code == 229:
+            fields = fields.split(fields[:1] or "|")
+            if len(fields) == 5 and fields[3].isdigit() and len(fields[3]) <= 5:
+                return int(fields[3])
+            raise ServerError("the server's EPSV reply has no port")
+        if code < 500:
+            raise _failure("EPSV", code, text)
+        code, text = self._command("PASV")
+        if code != 227:
+            raise _failure("PASV", code, text)
+        fields = text.partition("(")[2].partition(")")[0].split(",")
+        if len(fields) != 6 or not all(field.strip().isdigit() for field in fields):
+            raise ServerError("the server's PASV reply has no port")
+        return int(fields[4][:4]) * 256 + int(fields[5][:4])
+
+    def _expect(self, command, *kinds):
+        """Send a command, or none, and return the reply's code if it is of these kinds."""
+        code, text = self._command(command)
+        if code // 100 not in kinds:
+            raise _failure((command or "transfer").partition(" ")[0], code, text)
+        return code
+
+    def _command(self, command):
+        self._control.restart_clock()
+        if command:
+            self._control.send((command + "\r\n").encode())
+        line = self._control.line()
+        first = line[:4]
+        if len(first) < 4 or not first[:3].isdigit():
+            raise ServerError("the server does not speak FTP")
+        if first[3:] == b"-":
+            last = first[:3] + b" "
+            for _ in range(MOST_REPLY_LINES):
+                line = self._control.line()
+                if line.startswith(last):
+                    break
+            else:
+                raise ServerError("the server sent a reply that is too long")
+        try:
+            return int(first[:3]), str(line[4:], "utf-8")
+        except ValueError:
+            return int(first[:3]), "(a reply that is not UTF-8)"
+
+
+class _Transfer:
+    """The bytes of one file; its end counts only once the server has said so."""
+
+    def __init__(self, ftp, data, skip):
+        self._ftp = ftp
+        self._data = data
+        self._whole = False
+        scratch = memoryview(bytearray(min(256, skip)))
+        while skip:
+            count = self.readinto(scratch[: min(256, skip)])
+            if not count:
+                raise ServerError("the file is shorter than what came of it before")
+            skip -= count
+
+    def readinto(self, view):
+        if self._whole:
+            return 0
+        count = self._data.readinto(view)
+        if not count:
+            self._ftp.finish(self._data)
+            self._whole = True
+        return count
+
+    def close(self):
+        self._data.close()
+        if not self._whole:
+            # What the server has still to say of this transfer would answer the next one.
+            self._ftp.close()
+
+
+def _failure(command, code, text):
+    kind = LinkError if 400 <= code < 500 else ServerError
+    return kind("the server refused {}: {} {}".format(command, code, text[:100]))
+
+
+def _file_name(path):
+    """Return a URL's path as FTP names the file; a query is part of the name."""
+    path, mark, query = path.partition("?")
+    pieces = path.split("%")
+    name = bytearray(pieces[0].encode())
+    try:
+        for piece in pieces[1:]:
+            name.append(int(piece[:2], 16))
+            name.extend(piece[2:].encode())
+        name = str(name, "utf-8")
+    except ValueError:
+        raise ServerError("{} is no path of a URL".format(path))
+    _check_argument(name)
+    return name + mark + query
+
+
+def _check_argument(text):
+    if any(char < " " for char in text):
+        raise ServerError("a line end in an FTP command was refused")

@@ -1,0 +1,165 @@
+"""A JSON reader that holds one value at a time, however long the text is."""
+
+from ota_errors import ManifestError
+
+SPACE = b" \t\r\n"
+ESCAPES = {0x62: 8, 0x66: 12, 0x6E: 10, 0x72: 13, 0x74: 9, 0x22: 0x22, 0x5C: 0x5C, 0x2F: 0x2F}
+WORDS = {"null": None, "true": True, "false": False}
+LONGEST_STRING_BYTES = 1024
+LONGEST_WORD_BYTES = 24
+DEEPEST = 8
+
+
+class JSONReader:
+    """Reads from ``stream.readinto`` through ``buf``; the caller walks the structure."""
+
+    def __init__(self, stream, buf, limit_bytes):
+        self._stream = stream
+        self._buf = buf
+        self._end = 0
+        self._at = 0
+        self._left = limit_bytes
+
+    def peek(self):
+        """Return the next byte that is not space, -1 at the end."""
+        while True:
+            byte = self._byte()
+            if byte < 0 or byte not in SPACE:
+                return byte
+            self._at += 1
+
+    def members(self):
+        """Yield the keys of an object; the caller reads each value before the next."""
+        for _ in self._sequence(b"{", b"}"):
+            key = self._string()
+            self._expect(b":")
+            yield key
+
+    def items(self):
+        """Yield once for each item of an array; the caller reads each before the next."""
+        return self._sequence(b"[", b"]")
+
+    def scalar(self):
+        """Read a string, a whole number, true, false or null."""
+        first = self.peek()
+        if first == 0x22:
+            return self._string()
+        word = self._word()
+        if word in WORDS:
+            return WORDS[word]
+        if word.lstrip("-").isdigit():
+            return int(word)
+        raise ManifestError("the manifest has a value that is no JSON: {}".format(word))
+
+    def skip(self, depth=0):
+        """Pass over a value of any kind."""
+        if depth > DEEPEST:
+            raise ManifestError("the manifest is nested too deeply")
+        first = self.peek()
+        if first == 0x7B:
+            for _ in self.members():
+                self.skip(depth + 1)
+        elif first == 0x5B:
+            for _ in self.items():
+                self.skip(depth + 1)
+        elif first == 0x22:
+            self._string()
+        else:
+            self._word()
+
+    def finish(self):
+        """Check that nothing follows, up to the stream's own end."""
+        if self.peek() >= 0:
+            raise ManifestError("the manifest goes on after its end")
+
+    def _byte(self):
+        if self._at == self._end:
+            self._at = 0
+            self._end = self._stream.readinto(self._buf)
+            if not self._end:
+                return -1
+            self._left -= self._end
+            if self._left < 0:
+                raise ManifestError("the manifest is larger than the limit")
+        return self._buf[self._at]
+
+    def _next(self):
+        byte = self._byte()
+        if byte < 0:
+            raise ManifestError("the manifest ends too soon")
+        self._at += 1
+        return byte
+
+    def _expect(self, wanted):
+        if self.peek() != wanted[0]:
+            raise ManifestError("the manifest is not JSON: no {} where one belongs".format(wanted))
+        self._at += 1
+
+    def _sequence(self, opening, closing):
+        self._expect(opening)
+        if self.peek() == closing[0]:
+            self._at += 1
+            return
+        while True:
+            yield
+            if self.peek() == closing[0]:
+                self._at += 1
+                return
+            self._expect(b",")
+
+    def _word(self):
+        word = bytearray()
+        while True:
+            byte = self._byte()
+            if byte < 0 or byte in b" \t\r\n,]}:":
+                break
+            word.append(byte)
+            self._at += 1
+            if len(word) > LONGEST_WORD_BYTES:
+                raise ManifestError("the manifest has a number that is too long")
+        return self._text(word)
+
+    def _string(self):
+        self._expect(b'"')
+        text = bytearray()
+        while True:
+            byte = self._next()
+            if byte == 0x22:
+                return self._text(text)
+            if byte < 0x20:
+                raise ManifestError("the manifest has a control character in a string")
+            if byte == 0x5C:
+                text.extend(self._escape())
+            else:
+                text.append(byte)
+            if len(text) > LONGEST_STRING_BYTES:
+                raise ManifestError("the manifest has a string that is too long")
+
+    def _escape(self):
+        byte = self._next()
+        if byte != 0x75:
+            if byte not in ESCAPES:
+                raise ManifestError("the manifest has an unknown escape")
+            return bytes((ESCAPES[byte],))
+        code = self._hex4()
+        if 0xD800 <= code < 0xDC00:
+            # A character beyond the first 65,536 comes as two escapes.
+            if self._next() != 0x5C or self._next() != 0x75:
+                raise ManifestError("the manifest has half a character")
+            code = 0x10000 + ((code & 0x3FF) << 10) + (self._hex4() & 0x3FF)
+        elif 0xDC00 <= code < 0xE000:
+            raise ManifestError("the manifest has half a character")
+        return chr(code).encode()
+
+    def _hex4(self):
+        digits = bytes((self._next(), self._next(), self._next(), self._next()))
+        try:
+            return int(digits, 16)
+        except ValueError:
+            raise ManifestError("the manifest has an unknown escape")
+
+    def _text(self, raw):
+        try:
+            return str(raw, "utf-8")
+        except ValueError:
+            raise ManifestError("the manifest is not UTF-8")

@@ -1,0 +1,471 @@
+"""Finishes, judges or undoes an update; runs at boot with nothing else of the library in place.
+
+An update prepares everything under ``.ota`` and then writes the journal, which
+counts once its last line, the SHA-256 of the others, is there. From then on the
+update is carried out again and again until it is whole. No file is ever renamed:
+contents are copied from a store by hash, so a copy cut short is made once more,
+and FAT never gets two names for one chain of clusters.
+
+In ``flash/.ota``: ``journal``; ``trial`` once the journal is carried out; ``boot1``
+and on, one for each boot on trial; ``back`` while going back; ``outcome``. In
+``.ota`` of each root: contents, new and old, named by their hash.
+"""
+
+import os
+
+try:
+    import binascii
+    import hashlib
+except ImportError:
+    import ubinascii as binascii
+    import uhashlib as hashlib
+
+FOLDER = ".ota"
+VERSION_RECORD = "flash/OTA_VERSION.py"
+NONE = "-"
+ATTEMPTS = 3
+HASH_DIGITS = 24
+ENTRY_FIELDS = 5
+
+
+def exists(path):
+    """Say whether there is a file or folder at ``path``."""
+    try:
+        os.stat(path)
+    except OSError:
+        return False
+    return True
+
+
+def first_names(folder, wanted, most):
+    """Return up to ``most`` of the names in a folder that ``wanted`` says yes to."""
+    found = []
+    try:
+        # ilistdir where there is one: a list of all names grows with the update. It
+        # must be read to its end: older LittleFS ports leave it open otherwise.
+        entries = os.ilistdir(folder) if hasattr(os, "ilistdir") else os.listdir(folder)
+        for entry in entries:
+            name = entry if isinstance(entry, str) else entry[0]
+            if len(found) < most and wanted(name):
+                found.append(name)
+    except (OSError, ValueError):
+        pass  # no such folder, or names that FAT made up
+    return found
+
+
+def remove(path):
+    """Remove a file where there is one."""
+    if exists(path):
+        os.remove(path)
+
+
+def make_folders(path, root):
+    """Make the folders that ``path``, below ``root``, lies in."""
+    at = path.find("/", len(root) + 1)
+    while at > 0:
+        if not exists(path[:at]):
+            os.mkdir(path[:at])
+        at = path.find("/", at + 1)
+
+
+def file_sha256(path, buf):
+    """Return the SHA-256 of a file in hex, None where there is no such file."""
+    try:
+        source = open(path, "rb")
+    except OSError:
+        return None
+    with source:
+        return _pour(source, None, buf)
+
+
+def copy_file(source_path, target_path, sha256, buf):
+    """Copy a file; OSError if what arrives does not have this SHA-256."""
+    with open(source_path, "rb") as source:
+        with open(target_path, "wb") as target:
+            digest = _pour(source, target, buf)
+    if digest != sha256:
+        raise OSError("{} is damaged".format(source_path))
+
+
+def _pour(source, target, buf):
+    # Pycom has one hash at a time, and one left undigested blocks the next for ever.
+    sha256 = hashlib.sha256()
+    view = memoryview(buf)
+    try:
+        while True:
+            count = source.readinto(buf)
+            if not count:
+                break
+            sha256.update(view[:count])
+            if target:
+                target.write(view[:count])
+    finally:
+        digest = sha256.digest()
+    return binascii.hexlify(digest).decode()
+
+
+class Lines:
+    """The tab-separated fields of a file's lines, those that have so many of them.
+
+    No generator: what a loop leaves open by an exception, ``with`` closes.
+    """
+
+    def __init__(self, path, count):
+        self._count = count
+        self._file = open(path, "rb")
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        while True:
+            line = self._file.readline()
+            if not line:
+                raise StopIteration
+            fields = line.decode().rstrip("\n").split("\t")
+            if len(fields) == self._count:
+                return fields
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self._file.close()
+
+
+class Board:
+    """A MicroPython board that takes files only; the interface of all boards.
+
+    ``roots``: where the paths of a release lie on this device.
+    ``takes_firmware``: whether there is a second slot to write a firmware to.
+    """
+
+    takes_firmware = False
+
+    def __init__(self):
+        self.roots = {"flash": "/flash" if exists("/flash") else "", "sd": "/sd"}
+
+    def running_slot(self):
+        """Return the name of the slot that the running firmware is in."""
+        return NONE
+
+    def boot_slot(self, name):
+        """Make the next boot start from a slot; may reset at once. OSError if it won't."""
+
+    def keep_slot(self):
+        """Tell the bootloader that the running firmware is good."""
+
+    def sync(self):
+        """Make sure that what was written is on the flash."""
+        if hasattr(os, "sync"):
+            os.sync()
+
+    def reset(self):
+        """Start the device anew. Does not return."""
+        import machine
+
+        machine.reset()
+
+
+class Esp32(Board):
+    """A stock ESP32, with two slots if its partition table has them."""
+
+    takes_firmware = True
+
+    def running_slot(self):
+        from esp32 import Partition
+
+        return Partition(Partition.RUNNING).info()[4]
+
+    def boot_slot(self, name):
+        from esp32 import Partition
+
+        Partition.find(Partition.TYPE_APP, label=name)[0].set_boot()
+
+    def keep_slot(self):
+        from esp32 import Partition
+
+        # Since 1.13; without it the bootloader doesn't go back by itself either.
+        try:
+            if hasattr(Partition, "mark_app_valid_cancel_rollback"):
+                Partition.mark_app_valid_cancel_rollback()
+        except OSError:
+            pass  # an image at the factory's place has nothing to confirm
+
+
+class Pycom(Board):
+    """A Pycom board: two slots, and a bootloader that never goes back by itself."""
+
+    takes_firmware = True
+
+    def running_slot(self):
+        import pycom
+
+        return pycom.bootmgr()[0]
+
+    def boot_slot(self, name):
+        import pycom
+
+        chosen = pycom.FACTORY if name == "Factory" else pycom.OTA_0
+        pycom.bootmgr(boot_partition=chosen, reset=True)
+
+
+def find_board():
+    """Return the boot side of the board that this runs on."""
+    try:
+        import pycom  # noqa: F401
+
+        return Pycom()
+    except ImportError:
+        pass
+    try:
+        import esp32  # noqa: F401
+
+        return Esp32()
+    except ImportError:
+        return Board()
+
+
+def _no_log(message):
+    pass
+
+
+class Recovery:
+    """The way of an update from its journal on. Any method may be cut short at any moment."""
+
+    def __init__(self, board, log=None):
+        self.board = board
+        self.log = log or _no_log
+        self.folder = board.roots["flash"] + "/" + FOLDER
+        self.journal = self.folder + "/journal"
+
+    def state(self):
+        """Return "idle", "installing", "trial" or "back"."""
+        if not exists(self.journal) or self.header() is None:
+            return "idle"
+        if exists(self.folder + "/back"):
+            return "back"
+        return "trial" if exists(self.folder + "/trial") else "installing"
+
+    def absolute(self, path):
+        """Return where a release's path lies on this device."""
+        root, _, rest = path.partition("/")
+        return self.board.roots[root] + "/" + rest
+
+    def stored(self, path, sha256):
+        """Return where the contents with this hash are kept, on the file system of ``path``."""
+        root = path.partition("/")[0]
+        return "{}/{}/{}".format(self.board.roots[root], FOLDER, sha256[:HASH_DIGITS])
+
+    def at_boot(self):
+        """Go on with what the last boot left; returns the state, unless the device resets."""
+        state = self.state()
+        if state == "idle":
+            return state
+        self.log("update: {}".format(state))
+        if state == "trial":
+            self.count_boot()
+            return state
+        if state == "back" or not self.install():
+            self.go_back()
+        self.board.reset()
+        return state
+
+    def install(self):
+        """Carry the journal out and start the trial; False if the device has to go back."""
+        try:
+            self._keep_recovery()
+            self._carry_out(1)
+            self._flag("trial")
+            slot = self.header()[4]
+            if slot not in (NONE, self.board.running_slot()):
+                self.board.boot_slot(slot)
+        except OSError as error:
+            self._flag("back", "install failed: {}".format(error))
+            return False
+        return True
+
+    def go_back(self, reason=None):
+        """Put everything back as it was before the journal, and forget the journal."""
+        if reason or not exists(self.folder + "/back"):
+            self._flag("back", reason or "asked")
+        self.log("update: going back")
+        self._keep_recovery()
+        try:
+            self._carry_out(3)
+        except OSError as error:
+            # A card that is missing may come back; the device can't wait for it for ever.
+            if self._count("tried") < ATTEMPTS:
+                raise
+            self.log("update: not all could be put back: {}".format(error))
+        slot = self.header()[5]
+        if slot not in (NONE, self.board.running_slot()):
+            if self._count("switch") <= ATTEMPTS:
+                self.board.boot_slot(slot)
+                self.board.reset()
+            self.log("update: the old firmware does not start; the new one stays")
+        elif slot != NONE:
+            # The bootloader takes the old image for a new one, since it was chosen anew.
+            self.board.keep_slot()
+        with open(self.folder + "/back", "r") as flag:
+            reason = flag.read()
+        self.end("rolled back", reason)
+
+    def count_boot(self):
+        """Count a boot on trial: go back after the last, see to the firmware before that."""
+        header = self.header()
+        limit = int(header[3])
+        if self._count("boot") > limit:
+            self.go_back("not confirmed in {} boots".format(limit))
+            self.board.reset()
+        elif header[4] not in (NONE, self.board.running_slot()):
+            # Cut before the switch, or the bootloader went back: once more.
+            try:
+                self.board.boot_slot(header[4])
+            except OSError as error:
+                self.go_back("the firmware does not start: {}".format(error))
+            self.board.reset()
+
+    def _count(self, name):
+        number = 1
+        while exists("{}/{}{}".format(self.folder, name, number)):
+            number += 1
+        self._flag(name + str(number))
+        return number
+
+    def _flag(self, name, text=""):
+        path = "{}/{}".format(self.folder, name)
+        with open(path, "w") as flag:
+            flag.write(text)
+        self.board.sync()
+        # A folder that FAT has damaged takes a file and doesn't show it. What is to come
+        # must not begin then: the next boot would not know of it.
+        if not exists(path):
+            raise OSError("{} is not kept".format(path))
+
+    def header(self):
+        """Return the journal's first line, None if the journal is not whole."""
+        header = None
+        sha256 = hashlib.sha256()
+        journal = open(self.journal, "rb")
+        try:
+            line = journal.readline()
+            while line and not line.startswith(b"end\t"):
+                sha256.update(line)
+                header = header or line
+                line = journal.readline()
+        finally:
+            journal.close()
+            digest = binascii.hexlify(sha256.digest())
+        if header and line == b"end\t" + digest + b"\n":
+            return header.decode().rstrip("\n").split("\t")
+        return None
+
+    def _entries(self):
+        # The header and the end have another number of fields.
+        return Lines(self.journal, ENTRY_FIELDS)
+
+    def _carry_out(self, column):
+        """Bring every entry to one side of the journal: 1 is the new one, 3 the old one."""
+        failure = None
+        buf = bytearray(1024)
+        # Removals first: they make room, and a file may stand where a folder is to be.
+        for removals in (True, False):
+            with self._entries() as entries:
+                for fields in entries:
+                    try:
+                        if (fields[column] == NONE) == removals:
+                            self._carry_out_one(fields, column, buf)
+                    except OSError as error:
+                        failure = error  # the others are still worth it
+        self.board.sync()
+        if failure:
+            raise failure
+
+    def _carry_out_one(self, fields, column, buf):
+        if fields[column] == NONE:
+            self._remove(fields[0])
+        else:
+            self._put(fields[0], fields[column], int(fields[column + 1]), buf)
+
+    def _put(self, path, sha256, size, buf):
+        target = self.absolute(path)
+        if exists(target) and os.stat(target)[6] == size and file_sha256(target, buf) == sha256:
+            return
+        make_folders(target, self.absolute(path.partition("/")[0] + "/")[:-1])
+        copy_file(self.stored(path, sha256), target, sha256, buf)
+
+    def _remove(self, path):
+        remove(self.absolute(path))
+        parent = path.rpartition("/")[0]
+        try:
+            while "/" in parent:
+                # A cut may have come between two of these: go on above what is gone.
+                if exists(self.absolute(parent)):
+                    os.rmdir(self.absolute(parent))
+                parent = parent.rpartition("/")[0]
+        except OSError:
+            pass  # not empty
+
+    def _recovery_copies(self):
+        """Return (path, path of its copy, whole hashes) for each recovery code replaced."""
+        copies = []
+        with self._entries() as entries:
+            for fields in entries:
+                folder, _, name = self.absolute(fields[0]).rpartition("/")
+                if name.startswith("ota_recovery."):
+                    copy = folder + "/ota_saved." + name.partition(".")[2]
+                    copies.append((folder + "/" + name, copy, (fields[1], fields[3])))
+        return copies
+
+    def _keep_recovery(self):
+        buf = bytearray(512)
+        for path, copy, whole in self._recovery_copies():
+            # A whole copy may be all there is: only a torn or missing one is made anew.
+            sha256 = file_sha256(path, buf)
+            if file_sha256(copy, buf) not in whole and sha256 in whole:
+                copy_file(path, copy, sha256, buf)
+        self.board.sync()
+
+    def end(self, result, reason):
+        """Keep the outcome and forget everything else; removing the journal decides it."""
+        header = self.header()
+        for _, copy, _ in self._recovery_copies():
+            remove(copy)
+        with open(self.folder + "/outcome", "w") as record:
+            record.write("\t".join((result, header[1], header[2], reason)))
+        self.board.sync()
+        os.remove(self.journal)
+        self.board.sync()
+        # The contents to go back to are the last to go.
+        self.clear(lambda name: name != "outcome")
+        self.log("update: {} {}".format(result, header[1]))
+
+    def clear(self, unwanted):
+        """Remove the files in the library's folders that ``unwanted`` says yes to."""
+        for root in self.board.roots.values():
+            folder = root + "/" + FOLDER
+            removed = True
+            while removed:
+                removed = False
+                for name in first_names(folder, unwanted, 16):
+                    try:
+                        os.remove(folder + "/" + name)
+                        removed = True
+                    except OSError as error:
+                        # FAT can make up names after a cut. They are not worth an update.
+                        self.log("update: {} stays: {}".format(name, error))
+
+
+def recover(board=None, log=None):
+    """Go on with an update that a reset cut short; call it first thing in boot.py.
+
+    Returns "idle", or "trial" while a new release waits for confirm(). What fails is
+    logged and left for the next boot: whatever it is, the device must start.
+    """
+    log = log or _no_log
+    try:
+        return Recovery(board or find_board(), log).at_boot()
+    except Exception as error:
+        log("update: recovery failed: {}".format(repr(error)))
+        return "failed"

@@ -1,0 +1,246 @@
+"""Manifests that ask for what no update may do, or that are none."""
+
+import json
+
+import pytest
+
+from tests.device.conftest import raw_server
+from tests.support.library import OTA, QuickBoard, Reset
+from tests.support.update_tree import FIRMWARE, NEW, OLD, content_entry, contents, manifest
+
+import ota_errors  # isort: skip  (tests.support.library has put it within reach)
+
+CONTENT = b"content\n"
+
+
+class DictionaryOTA(OTA):
+    """A transport that needs no network."""
+
+    served = {}
+
+    def connect(self):
+        """Nothing to connect."""
+
+    def open(self, path, offset):
+        return Reader(self.served[path.partition("?")[0]][offset:])
+
+
+class Reader:
+    def __init__(self, data):
+        self.data = data
+
+    def readinto(self, buf):
+        piece = self.data[: len(buf)]
+        buf[: len(piece)] = piece
+        self.data = self.data[len(piece) :]
+        return len(piece)
+
+    def close(self):
+        pass
+
+
+@pytest.fixture
+def ota(tmp_path):
+    for path, content in {**OLD, "flash/OTA_VERSION.py": b"VERSION = '1.0.0'\n"}.items():
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_bytes(content)
+    return DictionaryOTA(board=QuickBoard(tmp_path))
+
+
+def tree(folder):
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and ".ota" not in path.parts
+    }
+
+
+def refuse(ota, tmp_path, text, error=ota_errors.ManifestError):
+    """The manifest is refused, and nothing outside the library's own folder changes."""
+    before = tree(tmp_path)
+    ota.served = contents(manifest(OLD, NEW), NEW)
+    ota.served["/x"] = CONTENT
+    ota.served["/manifest.json"] = text if isinstance(text, bytes) else json.dumps(text).encode()
+    with pytest.raises(error) as caught:
+        ota.update()
+    assert tree(tmp_path) == before
+    assert not (tmp_path / "flash/.ota/journal").exists()
+    return str(caught.value)
+
+
+def with_file(**changes):
+    """A good manifest but for one entry; None takes a member away."""
+    entry = content_entry("http://h/x", CONTENT) | {"dst_path": "flash/x.py"} | changes
+    entry = {name: value for name, value in entry.items() if value is not None}
+    return {"delete": [], "new": [entry], "update": [], "version": "1.0.1"}
+
+
+def test_the_unchanged_one_is_good(ota, tmp_path):
+    ota.served = {"/x": CONTENT, "/manifest.json": json.dumps(with_file()).encode()}
+    with pytest.raises(Reset):
+        ota.update()
+    assert (tmp_path / "flash/x.py").read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "etc/passwd", "/etc/passwd", "//flash/x", "flash", "flash/", "flash//x", "flash/../x",
+        "flash/a/../../x", "../flash/x", "flash/./x", "x.py", "", "flash/a\u0000b", "flash/a\nb",
+        "flash/a\tb", "flash\\x", "flash/a:b", "flash/.ota/journal", "flash/.OTA/journal",
+        "sd/.ota/x", "flash/lib/ota_saved.py", "flash/" + "x" * 300, "flash/" + "d/" * 120 + "x",
+        None, 7, ["flash/x"], {"a": 1}, True,
+    ],
+)  # fmt: skip
+def test_paths(ota, tmp_path, path):
+    refuse(ota, tmp_path, with_file(dst_path=path))
+    refuse(ota, tmp_path, {"delete": [path], "new": [], "update": [], "version": "1.0.1"})
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"size": -1}, {"size": "8"}, {"size": 8.0}, {"size": True}, {"size": None},
+        {"size": 10**30}, {"sha256": None}, {"sha256": "abc"}, {"sha256": "G" * 64},
+        {"sha256": "A" * 64}, {"sha256": 5}, {"URL": None}, {"URL": 5}, {"URL": "x"},
+        {"URL": "http://h"}, {"URL": "http://h/a b"}, {"URL": "http://h/a\r\nHost: x"},
+        {"URL": "http://h/\u00e9"}, {"URL": "http://h/" + "x" * 2000},
+    ],
+)  # fmt: skip
+def test_entries(ota, tmp_path, changes):
+    refuse(ota, tmp_path, with_file(**changes))
+
+
+@pytest.mark.parametrize(
+    "version",
+    [None, 1, "", "x" * 65, "1'; import os #", '1"', "1\\", "1\n2", "1\t2", ["1"], {"v": 1}],
+)
+def test_versions(ota, tmp_path, version):
+    refuse(ota, tmp_path, {**with_file(), "version": version})
+    firmware = content_entry("http://h/x", CONTENT) | {"version": version}
+    refuse(ota, tmp_path, {**with_file(), "firmware": firmware})
+
+
+@pytest.mark.parametrize("previous", ["0.9", "1.0.0.0", 1, ""])
+def test_manifest_for_another_version(ota, tmp_path, previous):
+    refuse(ota, tmp_path, {**with_file(), "previous_version": previous})
+
+
+ENTRY = with_file()["new"][0]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"new": [ENTRY, ENTRY]},
+        {"update": [ENTRY]},
+        {"delete": ["flash/x.py"]},
+        {"delete": ["flash/a", "flash/a"]},
+        {"delete": ["flash/b", "flash/a"]},
+        {"new": [ENTRY, ENTRY | {"dst_path": "flash/a.py"}]},
+        {"new": ENTRY},
+        {"new": [[ENTRY]]},
+        {"new": ["flash/x.py"]},
+        {"new": None},
+        {"delete": "flash/x"},
+        {"delete": ["flash/boot.py"]},
+        {"delete": ["flash/lib/ota_recovery.py"]},
+        {"delete": ["flash/lib/ota_boot.mpy"]},
+        {"firmware": []},
+        {"firmware": "1.0.1"},
+    ],
+)
+def test_lists(ota, tmp_path, changes):
+    refuse(ota, tmp_path, {**with_file(), **changes})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"", b" ", b"nul", b"nullx", b"null null", b"true", b"17", b'"text"', b"[]", b"{}",
+        b"{", b"<html>", b"{'version': '1'}", b'{"version": "1.0.1"', b'{"version" "1.0.1"}',
+        b'{"version": "1.0.1",}', b'{"version": "1.0.1"} x',
+        b'{"version": "1.0.1", "version": "1"}',
+        b'{"version": "\xff"}', b'{"version": "\\ud800"}', b'{"version": "\\udc00x"}',
+        b'{"version": "\\u12"}', b'{"version": "\\x"}', b'{"version": "1\x00"}', b"\x00" * 100,
+        b'{"a": ' + b"[" * 5000 + b"]" * 5000 + b', "version": "1.0.1"}',
+        b'{"a": ' + b'{"a":' * 5000, b'{"a": "' + b"x" * 2000 + b'", "version": "1.0.1"}',
+        b'{"a": ' + b"1" * 2000 + b', "version": "1.0.1"}',
+    ],
+)  # fmt: skip
+def test_texts(ota, tmp_path, text):
+    refuse(ota, tmp_path, text)
+
+
+def test_a_list_twice_after_many_unknown_members(ota, tmp_path):
+    junk = "".join(f'"j{n}": 1, ' for n in range(100))
+    text = '{"new": [], ' + junk + '"new": [], "version": "1.0.1"}'
+    assert "twice" in refuse(ota, tmp_path, text.encode())
+
+
+def test_what_the_library_does_not_know_is_passed_over(ota, tmp_path):
+    made = {"zeta": [1.5e3, {"a": [None, True, "\u20ac\U0001f600"]}], **with_file(extra={"b": []})}
+    ota.served = {"/x": CONTENT, "/manifest.json": json.dumps(made).encode()}
+    with pytest.raises(Reset):
+        ota.update()
+
+
+def test_a_manifest_larger_than_the_limit(ota, tmp_path):
+    ota.manifest_limit_bytes = 1000
+    text = b'{"a": [' + b"1," * 1000 + b'1], "version": "1.0.1"}'
+    assert "larger than the limit" in refuse(ota, tmp_path, text)
+
+
+def test_an_update_larger_than_the_flash(ota, tmp_path):
+    refuse(ota, tmp_path, with_file(size=10**15), ota_errors.SpaceError)
+
+
+def test_a_card_that_is_not_there(ota, tmp_path):
+    ota.board.roots["sd"] = str(tmp_path / "nowhere")
+    refuse(ota, tmp_path, with_file(dst_path="sd/x"), ota_errors.SpaceError)
+
+
+def test_a_release_that_brings_its_own_version_record(ota, tmp_path):
+    made = with_file(dst_path="flash/OTA_VERSION.py")
+    ota.served = {"/x": CONTENT, "/manifest.json": json.dumps(made).encode()}
+    with pytest.raises(Reset):
+        ota.update()
+    assert (tmp_path / "flash/OTA_VERSION.py").read_bytes() == b"VERSION = '1.0.1'\n"
+
+
+@pytest.mark.parametrize("transport", ["ftp"])
+def test_line_ends_in_an_ftp_name(device):
+    device.install(OLD, "1.0.0")
+    made = json.dumps(with_file(URL="http://h/x%0d%0aDELE%20y")).encode()
+    with raw_server("ftp", {"/manifest.json": made, "/x": CONTENT}) as server:
+        device.port = server.port
+        assert device.boot("update").last("error").startswith("ServerError")
+        assert not any("DELE" in request for request in server.requests)
+
+
+@pytest.mark.parametrize(
+    "text, error",
+    [
+        (b'{"a": ' + b"[" * 100_000, "ManifestError"),
+        (b'{"delete": [' + b",".join(b'"flash/%07d"' % n for n in range(70_000)), "ManifestError"),
+        (b'{"' + b"a" * 1_000_000, "ManifestError"),
+        (b" " * 1_100_000, "ManifestError"),
+    ],
+    ids=["deep", "many", "long", "blank"],
+)
+def test_huge_ones_fit_in_little_memory(device, text, error):
+    device.heap = "160k"
+    device.install(OLD, "1.0.0")
+    with raw_server(device.transport, {"/manifest.json": text}) as server:
+        device.port = server.port
+        assert device.boot("update", attempts=1).last("error").startswith(error)
+    assert device.tree() == OLD
+
+
+def test_firmware_that_is_no_image(device):
+    device.install(OLD, "1.0.0")
+    image = b"\x7fELF" + FIRMWARE[4:]
+    with raw_server(device.transport, contents(manifest(OLD, NEW, image), NEW, image)) as server:
+        device.port = server.port
+        assert device.boot("update").last("error").startswith("FirmwareError")
+    assert device.tree() == OLD

@@ -1,0 +1,70 @@
+"""One boot of a Linux device, under CPython or MicroPython; what it does comes as words.
+
+    device_boot.py DEVICE_LIBRARY FOLDER TRANSPORT PORT ACTION [NAME=VALUE...]
+
+Prints a line for each thing that happens; see tests.support.device for the other side.
+"""
+
+import sys
+
+sys.path.insert(0, sys.argv[1])
+
+import ota_recovery
+from OTA import FTPOTA, WiFiOTA
+from ota_errors import OTAError
+from ota_linux import LinuxBoard
+
+
+class Reset(BaseException):
+    pass
+
+
+def reset():
+    raise Reset
+
+
+def log(message):
+    print("log", message)
+
+
+def progress(done_bytes, total_bytes, what):
+    print("progress", done_bytes, total_bytes, what)
+
+
+class QuickBoard(LinuxBoard):
+    """Waits so shortly that a test can wait for all of it."""
+
+    def sleep_ms(self, ms):
+        log(f"waits {ms} ms")
+
+
+def options(words):
+    found = {"log": log, "progress": progress}
+    for word in words:
+        name, _, value = word.partition("=")
+        found[name] = int(value) if value.isdigit() else value
+    return found
+
+
+def main(folder, transport, port, action, *words):
+    settings = options(words)
+    host = settings.pop("host", "127.0.0.1")
+    slot_bytes = settings.pop("slot_bytes", 4194304)
+    board = QuickBoard(folder, reset, slot_bytes)
+    board.takes_firmware = slot_bytes > 0
+    print("state", ota_recovery.recover(board, log))
+    transports = {"http": WiFiOTA, "ftp": FTPOTA}
+    ota = transports[transport]("network", "secret", host, int(port), board=board, **settings)
+    if action != "nothing":
+        print("result", getattr(ota, action)())
+    print("outcome", ota.outcome())
+    print("versions", ota.versions())
+    print("slot", board.running_slot())
+
+
+try:
+    main(*sys.argv[2:])
+except Reset:
+    print("reset")
+except OTAError as error:
+    print("error", type(error).__name__, error)

@@ -22,10 +22,11 @@ lint: ## Run the linter and the type checker
 
 bench: ## Measure the server beside its peers
 	@$(PYTHON) -m venv .venv/test
-	@.venv/test/bin/pip install --quiet --editable '.[test]'
+	@.venv/test/bin/pip install --quiet --editable '.[test,bench]'
 	.venv/test/bin/python -m tests.bench manifests
 	.venv/test/bin/python -m tests.bench downloads
 	.venv/test/bin/python -m tests.bench catalogue
+	.venv/test/bin/python -m tests.bench.ftp
 
 powercuts: ## Cut a simulated device's power at every write; takes an hour or two
 	@$(PYTHON) -m venv .venv/test

@@ -18,13 +18,13 @@ from typing import NamedTuple
 
 from tests.bench.ftp_load import Client, Rate, drive, fetch_rate
 from tests.bench.ftp_servers import (
-    LOAD_CORE,
     FTPPeer,
     otaserver,
     pyftpdlib,
     require_peers,
     vsftpd,
 )
+from tests.bench.servers import LOAD_CORE
 
 IDLE_CONNECTIONS = 1_000
 SMALL_BYTES = 1_600_000

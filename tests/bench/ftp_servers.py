@@ -1,26 +1,16 @@
 """The FTP servers that are measured, each a process of its own on the first core."""
 
 import contextlib
-import os
 import pwd
 import re
 import shutil
-import signal
-import socket
-import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.support.process import LOOPBACK, PROJECT, environment, twistd
-
-SERVER_CORE = 0
-LOAD_CORE = 1
-START_TIMEOUT_S = 60.0
-
-_SYSTEM_PATH = os.environ["PATH"] + ":/usr/sbin:/sbin"
+from tests.bench.servers import free_port, path_to, running, search_path
+from tests.support.process import LOOPBACK, twistd
 
 
 @dataclass(frozen=True)
@@ -67,7 +57,7 @@ class FTPPeer:
 @contextlib.contextmanager
 def otaserver(root: Path, scratch: Path) -> Iterator[FTPPeer]:
     """This project's server as a user starts it, with its access log on."""
-    port = _free_port()
+    port = free_port()
     command = [twistd(), "--nodaemon", "--pidfile=", f"--logfile={scratch}/otaserver.log"]
     command += ["otaserver", "--root", str(root), "--state", str(scratch / "state")]
     command += ["--http", "", "--ftp", f"tcp:{port}:interface={LOOPBACK}"]
@@ -79,7 +69,7 @@ def otaserver(root: Path, scratch: Path) -> Iterator[FTPPeer]:
 @contextlib.contextmanager
 def vsftpd(root: Path, scratch: Path) -> Iterator[FTPPeer]:
     """Debian's vsftpd for anonymous users."""
-    port = _free_port()
+    port = free_port()
     empty = scratch / "empty"
     empty.mkdir()
     config = scratch / "vsftpd.conf"
@@ -90,14 +80,14 @@ def vsftpd(root: Path, scratch: Path) -> Iterator[FTPPeer]:
         "use_sendfile=YES", "seccomp_sandbox=NO", "idle_session_timeout=3600",
     ]  # fmt: skip
     config.write_text("\n".join(lines) + "\n")
-    with _running("vsftpd", [_path_to("vsftpd"), str(config)], port) as peer:
+    with _running("vsftpd", [path_to("vsftpd"), str(config)], port) as peer:
         yield peer
 
 
 @contextlib.contextmanager
 def pyftpdlib(root: Path, scratch: Path) -> Iterator[FTPPeer]:
     """pyftpdlib for anonymous users, without a log."""
-    port = _free_port()
+    port = free_port()
     command = [sys.executable, "-m", "tests.bench.peers.ftp_pyftpdlib", str(port), str(root)]
     with _running("pyftpdlib", command, port) as peer:
         yield peer
@@ -105,7 +95,7 @@ def pyftpdlib(root: Path, scratch: Path) -> Iterator[FTPPeer]:
 
 def require_peers() -> None:
     """Say what is missing, rather than fail half-way."""
-    if shutil.which("vsftpd", path=_SYSTEM_PATH) is None:
+    if shutil.which("vsftpd", path=search_path()) is None:
         sys.exit("This benchmark needs vsftpd (Debian).")
     try:
         import pyftpdlib  # noqa: F401
@@ -119,36 +109,5 @@ def require_peers() -> None:
 
 @contextlib.contextmanager
 def _running(name: str, command: list[str], port: int) -> Iterator[FTPPeer]:
-    pinned = ["taskset", "-c", str(SERVER_CORE), *command]
-    process = subprocess.Popen(pinned, env=environment(), cwd=PROJECT, stdout=subprocess.DEVNULL)
-    try:
-        _wait_for_greeting(process, port)
-        yield FTPPeer(name, port, process.pid)
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(timeout=30)
-
-
-def _wait_for_greeting(process: "subprocess.Popen[bytes]", port: int) -> None:
-    deadline_s = time.monotonic() + START_TIMEOUT_S
-    while time.monotonic() < deadline_s:
-        if process.poll() is not None:
-            sys.exit(f"{process.args} ended at once.")
-        with contextlib.suppress(OSError), socket.create_connection((LOOPBACK, port), 1) as probe:
-            if probe.recv(3) == b"220":
-                return
-        time.sleep(0.05)
-    sys.exit(f"{process.args} does not listen.")
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
-        return int(probe.getsockname()[1])
-
-
-def _path_to(program: str) -> str:
-    path = shutil.which(program, path=_SYSTEM_PATH)
-    if path is None:
-        sys.exit(f"{program} is missing.")
-    return path
+    with running(command, port, greeting=b"220") as pid:
+        yield FTPPeer(name, port, pid)

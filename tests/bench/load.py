@@ -26,7 +26,7 @@ class Sample:
 
 def drive(peer: Peer, connections: int, seconds: int, *arguments: str) -> Sample:
     """Ask a server for the same thing as often as it can answer."""
-    command = ["taskset", "-c", LOAD_CORE, "wrk", "-t1", f"-c{connections}", f"-d{seconds}s"]
+    command = ["taskset", "-c", str(LOAD_CORE), "wrk", "-t1", f"-c{connections}", f"-d{seconds}s"]
     cpu_before_s = peer.cpu_s()
     printed = subprocess.run(
         [*command, *arguments, peer.url], capture_output=True, text=True, check=True

@@ -15,8 +15,8 @@ from pathlib import Path
 
 from tests.support.process import LOOPBACK, PROJECT, environment, twistd
 
-SERVER_CORE = "0"
-LOAD_CORE = "1"
+SERVER_CORE = 0
+LOAD_CORE = 1
 START_TIMEOUT_S = 60.0
 
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
@@ -49,7 +49,7 @@ class Peer:
 
 def require(*programs: str) -> None:
     """Say what is missing, rather than fail half-way."""
-    missing = [name for name in programs if shutil.which(name, path=_search_path()) is None]
+    missing = [name for name in programs if shutil.which(name, path=search_path()) is None]
     if missing:
         sys.exit(f"This benchmark needs {', '.join(missing)} (Debian: wrk, nginx-light).")
 
@@ -57,11 +57,11 @@ def require(*programs: str) -> None:
 @contextlib.contextmanager
 def otaserver(root: Path, state: Path, path: str) -> Iterator[Peer]:
     """This project's server as a user starts it, with its access log on."""
-    port = _free_port()
+    port = free_port()
     command = [twistd(), "--nodaemon", "--pidfile=", f"--logfile={state.parent}/otaserver.log"]
     command += ["otaserver", "--root", str(root), "--state", str(state)]
     command += ["--http", f"tcp:{port}:interface={LOOPBACK}", "--ftp", ""]
-    with _running(command, port) as pid:
+    with running(command, port) as pid:
         url = f"http://{LOOPBACK}:{port}{path}"
         _wait_for_answer(url)
         yield Peer("otaserver", url, pid)
@@ -70,17 +70,17 @@ def otaserver(root: Path, state: Path, path: str) -> Iterator[Peer]:
 @contextlib.contextmanager
 def nginx(root: Path, folder: Path, path: str) -> Iterator[Peer]:
     """nginx, one worker, serving the same bytes as plain files."""
-    port = _free_port()
+    port = free_port()
     folder.mkdir(exist_ok=True)
     config = folder / "nginx.conf"
     config.write_text(
         f"worker_processes 1; daemon off; pid {folder}/pid; user root;\n"
         f"error_log {folder}/error.log;\n"
         "events { worker_connections 4096; }\n"
-        "http { access_log off; sendfile on; tcp_nopush on; keepalive_requests 100000000;\n"
+        "http { access_log off; sendfile on; keepalive_requests 100000000;\n"
         f"server {{ listen {LOOPBACK}:{port}; root {root}; }} }}\n"
     )
-    with _running([_path_to("nginx"), "-c", str(config)], port) as pid:
+    with running([path_to("nginx"), "-c", str(config)], port) as pid:
         worker = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0]
         yield Peer("nginx", f"http://{LOOPBACK}:{port}{path}", int(worker))
 
@@ -88,31 +88,33 @@ def nginx(root: Path, folder: Path, path: str) -> Iterator[Peer]:
 @contextlib.contextmanager
 def python_peer(name: str, module: str, *arguments: str) -> Iterator[Peer]:
     """A small server from tests/bench/peers, which takes its port first."""
-    port = _free_port()
+    port = free_port()
     command = [sys.executable, "-m", f"tests.bench.peers.{module}", str(port), *arguments]
-    with _running(command, port) as pid:
+    with running(command, port) as pid:
         yield Peer(name, f"http://{LOOPBACK}:{port}/", pid)
 
 
 @contextlib.contextmanager
-def _running(command: list[str], port: int) -> Iterator[int]:
-    pinned = ["taskset", "-c", SERVER_CORE, *command]
+def running(command: list[str], port: int, greeting: bytes = b"") -> Iterator[int]:
+    """Run a server on the first core, once it listens and greets; gives its process."""
+    pinned = ["taskset", "-c", str(SERVER_CORE), *command]
     process = subprocess.Popen(pinned, env=environment(), cwd=PROJECT, stdout=subprocess.DEVNULL)
     try:
-        _wait_for_port(process, port)
+        _wait_for_port(process, port, greeting)
         yield process.pid
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(timeout=30)
 
 
-def _wait_for_port(process: "subprocess.Popen[bytes]", port: int) -> None:
+def _wait_for_port(process: "subprocess.Popen[bytes]", port: int, greeting: bytes) -> None:
     deadline_s = time.monotonic() + START_TIMEOUT_S
     while time.monotonic() < deadline_s:
         if process.poll() is not None:
             sys.exit(f"{process.args} ended at once.")
-        with contextlib.suppress(OSError), socket.create_connection((LOOPBACK, port), 1):
-            return
+        with contextlib.suppress(OSError), socket.create_connection((LOOPBACK, port), 1) as probe:
+            if not greeting or probe.recv(len(greeting)) == greeting:
+                return
         time.sleep(0.05)
     sys.exit(f"{process.args} does not listen.")
 
@@ -127,18 +129,21 @@ def _wait_for_answer(url: str) -> None:
     sys.exit(f"{url} has no answer.")
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port that nobody listens on."""
     with socket.socket() as probe:
         probe.bind((LOOPBACK, 0))
         return int(probe.getsockname()[1])
 
 
-def _search_path() -> str:
+def search_path() -> str:
+    """Where servers are, which an ordinary user's path leaves out."""
     return os.environ["PATH"] + ":/usr/sbin:/sbin"
 
 
-def _path_to(program: str) -> str:
-    path = shutil.which(program, path=_search_path())
+def path_to(program: str) -> str:
+    """The whole path of a program, which has to be there."""
+    path = shutil.which(program, path=search_path())
     if path is None:
         sys.exit(f"{program} is missing.")
     return path

@@ -49,6 +49,8 @@ def manifest(root: Path, current: str) -> bytes:
 
 class Answering(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    # Head and body leave together, or each request would wait for an acknowledgement.
+    wbufsize = -1
 
     def do_GET(self) -> None:
         body = manifest(Path(sys.argv[2]), "1.0.0")

@@ -25,22 +25,53 @@ def reset():
     raise Reset
 
 
+class Peak:
+    """The most that lived at any look: while the manifest is read, and while files are."""
+
+    def __init__(self):
+        self.bytes = 0
+        self._looks = 0
+
+    def look(self, *_):
+        gc.collect()
+        self.bytes = max(self.bytes, gc.mem_alloc())
+
+    def look_at_times(self):
+        self._looks += 1
+        if self._looks % 8 == 1:
+            self.look()
+
+
+class Watched:
+    """A stream that has the peak looked at."""
+
+    def __init__(self, stream, peak):
+        self._stream = stream
+        self._peak = peak
+        self.close = stream.close
+
+    def readinto(self, buffer):
+        self._peak.look_at_times()
+        return self._stream.readinto(buffer)
+
+
 def main(folder, transport, port):
     from ota_linux import LinuxBoard
 
-    peak = [0]
+    peak = Peak()
+    base = OTA.WiFiOTA if transport == "http" else OTA.FTPOTA
 
-    def progress(done_bytes, total_bytes, what):
-        gc.collect()
-        peak[0] = max(peak[0], gc.mem_alloc())
+    class Updating(base):
+        def open(self, path, offset):
+            stream = super().open(path, offset)
+            return Watched(stream, peak) if path.startswith("/manifest") else stream
 
-    make = OTA.WiFiOTA if transport == "http" else OTA.FTPOTA
     board = LinuxBoard(folder, reset)
-    ota = make("network", "secret", "127.0.0.1", int(port), board=board, progress=progress)
+    ota = Updating("network", "secret", "127.0.0.1", int(port), board=board, progress=peak.look)
     try:
         ota.update()
     except Reset:
-        print("live", peak[0] - imported)
+        print("live", peak.bytes - imported)
 
 
 if sys.argv[2] != "ONLY_IMPORT":

@@ -82,6 +82,7 @@ class ControlConnection(LineReceiver):
     _is_busy = False
     _is_going_on = False
     _is_full = False
+    _is_unread = False
     _is_closing = False
 
     def connectionMade(self) -> None:
@@ -164,11 +165,10 @@ class ControlConnection(LineReceiver):
         if log_out is not None:
             log_out()
 
-    def log_transfer(self, verb: str, path: bytes, code: int, size_bytes: int) -> None:
-        """Log a transfer that ended; see `FTPFactory.log_transfer`."""
+    def absolute(self, path: bytes) -> bytes:
+        """Write a path from the root on, for the log."""
         folder = "/".join(("", *self.folder, "")).encode()
-        whole = path if path.startswith(b"/") else folder + path
-        self.factory.log_transfer(self.peer_host, verb, whole, code, size_bytes)
+        return path if path.startswith(b"/") else folder + path
 
     def replace_data(self) -> DataConnection:
         """Prepare for a new data connection; there is never more than one."""
@@ -202,6 +202,18 @@ class ControlConnection(LineReceiver):
         """Take what the client sends, unless it was sent away."""
         if not self._is_closing:
             super().dataReceived(data)
+
+    def pauseProducing(self) -> None:
+        """Take no more commands, and do none that wait: replies lie unread."""
+        self._is_unread = True
+        super().pauseProducing()
+
+    def resumeProducing(self) -> None:
+        """Go on: the replies have been taken."""
+        self._is_unread = False
+        self._do_waiting()
+        if not (self._is_full or self._is_unread):
+            super().resumeProducing()
 
     def lineReceived(self, line: bytes) -> None:
         """Do a command, or have it wait for the one before it."""
@@ -285,7 +297,7 @@ class ControlConnection(LineReceiver):
         self._waiting.append(command)
         if len(self._waiting) >= MAX_WAITING_COMMANDS:
             self._is_full = True
-            self.pauseProducing()
+            super().pauseProducing()
         if isinstance(command, CommandLine) and command.verb == "ABOR":
             self._abort_data("The transfer was aborted.")
 
@@ -295,15 +307,23 @@ class ControlConnection(LineReceiver):
         if self._is_closing:
             return
         self._deadline_s = deadline_s if self.shell is None else self._next_deadline_s()
+        self._do_waiting()
+
+    def _do_waiting(self) -> None:
+        """Do them, unless the replies to those before are not taken."""
         if self._is_going_on:
             return
         self._is_going_on = True
-        while self._waiting and not self._is_busy and not self._is_closing:
+        while self._waiting and self._may_go_on:
             self._obey(self._waiting.popleft())
         self._is_going_on = False
-        if self._is_full and not self._is_busy and not self._is_closing:
+        if self._is_full and self._may_go_on:
             self._is_full = False
-            self.resumeProducing()
+            super().resumeProducing()
+
+    @property
+    def _may_go_on(self) -> bool:
+        return not (self._is_busy or self._is_unread or self._is_closing)
 
     def _say_failure(self, failure: Failure) -> None:
         error = failure.value

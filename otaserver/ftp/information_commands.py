@@ -68,7 +68,12 @@ async def _list_as_reply(control: "ControlConnection", path: bytes) -> None:
     form = unix_form(control.factory.now_s)
     listing = await shell.listing(found, control.base_url, form)
     code = 212 if isinstance(found, Folder) else 213
-    control.long_reply(code, "What is there:", listing.decode().splitlines(), "That is all.")
+    control.long_reply(code, "What is there:", _lines(listing), "That is all.")
+
+
+def _lines(listing: bytes) -> list[str]:
+    # Names may have in them what Python, but nothing in FTP, takes for line ends.
+    return listing.decode().removesuffix("\r\n").split("\r\n") if listing else []
 
 
 def system(control: "ControlConnection", argument: bytes) -> None:

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint
+from twisted.internet.error import ConnectionLost
 from twisted.internet.interfaces import IProtocol, IProtocolFactory, IReadDescriptor
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -156,7 +157,7 @@ class PassivePort:
         self._reactor = reactor
         self._listening = listening
         self._peer_host = peer_host
-        self._protocol = protocol
+        self._protocol: Any = protocol
         reactor.addReader(self)
 
     def fileno(self) -> int:
@@ -181,9 +182,15 @@ class PassivePort:
             if address[0] == self._peer_host or canonical(address[0]) == self._peer_host:
                 self.close()
                 client.setblocking(False)
-                self._reactor.adoptStreamConnection(
-                    client.fileno(), client.family, _OneProtocol(self._protocol)
-                )
+                self._adopt(client)
+
+    def _adopt(self, client: socket.socket) -> None:
+        factory = _OneProtocol(self._protocol)
+        try:
+            self._reactor.adoptStreamConnection(client.fileno(), client.family, factory)
+        except OSError:
+            # It has hung up already.
+            self._protocol.connectionLost(Failure(ConnectionLost()))
 
     def connectionLost(self, reason: Failure) -> None:
         """Close, because the reactor stops."""

@@ -96,6 +96,8 @@ async def _send(
     offset, control.offset_bytes = control.offset_bytes, 0
     data, shell = control.data, control.shell
     code, size_bytes = 426, 0
+    # Now: if the connection is lost, the session with its folder ends first.
+    path = control.absolute(argument)
     try:
         if data is None or shell is None:
             raise Refused(425, "Use EPSV, PASV, EPRT or PORT first.")
@@ -108,7 +110,7 @@ async def _send(
         raise
     finally:
         control.close_data()
-        control.log_transfer(verb, argument, code, size_bytes)
+        control.factory.log_transfer(control.peer_host, verb, path, code, size_bytes)
     control.reply(code, "Sent.")
 
 

@@ -245,6 +245,17 @@ class TestLimits:
 
 
 class TestHostileInput:
+    def test_commands_that_wait_are_not_done_while_replies_lie_unread(self, client, site):
+        data = client.open()
+        assert client.code("RETR firmware_1.0.1.bin") == 150
+        client.control.dataReceived(b"NOOP\r\n" * 5)
+        client.control.pauseProducing()
+        data.take()
+        client.control.dataReceived(b"NOOP\r\n")
+        assert client.replies() == ["226 Sent."]
+        client.control.resumeProducing()
+        assert len(client.replies()) == 6
+
     def test_an_endless_line(self, client):
         for _ in range(100):
             client.send(b"x" * 100)

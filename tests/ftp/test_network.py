@@ -2,6 +2,7 @@
 
 import errno
 import socket
+import struct
 
 import pytest
 from twisted.internet.protocol import Protocol
@@ -18,9 +19,13 @@ class Recorder(Protocol):
     """Says who was connected."""
 
     peers: list[str]
+    is_lost = False
 
     def __init__(self) -> None:
         self.peers = []
+
+    def connectionLost(self, reason) -> None:
+        self.is_lost = True
 
     def connectionMade(self) -> None:
         self.peers.append(self.transport.getPeer().host)
@@ -88,6 +93,17 @@ def test_without_descriptors_the_port_closes(reactor):
     PassivePort(reactor, listening, HOST, Recorder()).doRead()
     assert listening.fileno() == -1
     assert listening not in [getattr(r, "_listening", None) for r in reactor.getReaders()]
+
+
+def test_a_client_that_has_hung_up_already(reactor):
+    """The command that waits for it is told so, and nothing is raised."""
+    protocol = Recorder()
+    port = ReactorNetwork(reactor, PORTS).listen(HOST, HOST, protocol)
+    with socket.create_connection((HOST, port.number)) as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    turn(reactor)
+    assert protocol.peers == []
+    assert protocol.is_lost
 
 
 class Exhausted(socket.socket):

@@ -23,8 +23,8 @@ def is_plain_tcp(transport: Any) -> bool:
     return isinstance(transport, Connection) and not ISSLTransport.providedBy(transport)
 
 
-def write_at_once(transport: Any, data: bytes) -> int:
-    """Write as much as the kernel takes now.
+def write_at_once(transport: Any, data: bytes) -> bool:
+    """Write without the reactor's help what the kernel takes, and the rest with it.
 
     To ask the reactor for a turn to write, and to be taken off its list again,
     costs as much as writing.
@@ -34,13 +34,16 @@ def write_at_once(transport: Any, data: bytes) -> int:
         data: what to write.
 
     Returns:
-        How much was written, in bytes; the transport deals with the rest, and
-        with what went wrong.
+        Whether all has left, so that the buffer is still empty.
     """
     try:
-        return os.write(transport.fileno(), data)
+        sent_bytes = os.write(transport.fileno(), data)
     except OSError:
-        return 0
+        # The transport will meet the same error, and deal with it.
+        sent_bytes = 0
+    if sent_bytes < len(data):
+        transport.write(data[sent_bytes:])
+    return sent_bytes == len(data)
 
 
 def send_at_once(transport: Any, descriptor: int, offset: int, length: int) -> int:

@@ -254,12 +254,9 @@ class ControlConnection(LineReceiver):
         if self._is_closing:
             return
         if self._writes_at_once:
-            sent_bytes = write_at_once(self.transport, data)
-            if sent_bytes == len(data):
-                return
-            self._writes_at_once = False
-            data = data[sent_bytes:]
-        self.transport.write(data)
+            self._writes_at_once = write_at_once(self.transport, data)
+        else:
+            self.transport.write(data)
 
     def _abort_data(self, why: str) -> None:
         if self.data is not None:

@@ -170,17 +170,12 @@ class Channel(HTTPChannel):
             data: what to write.
             is_part: whether more of the answer follows.
 
-        To ask the reactor for a turn to write, and to be taken off its list
-        again, costs as much as writing. A connection that ends after the answer
-        needs that turn anyway.
+        A connection that ends after the answer needs a turn of the reactor anyway.
         """
         if self._writes_at_once and (self.persistent or is_part):
-            sent_bytes = write_at_once(self.transport, data)
-            if sent_bytes == len(data):
-                return
-            self._writes_at_once = False
-            data = data[sent_bytes:]
-        self.transport.write(data)
+            self._writes_at_once = write_at_once(self.transport, data)
+        else:
+            self.transport.write(data)
 
     def send_at_once(self, descriptor: int, offset: int, length: int) -> int:
         """Send what the kernel takes of a file, after `write_at_once`.

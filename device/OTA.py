@@ -8,8 +8,6 @@ from ota_transaction import Transaction
 
 FIRST_WAIT_MS = 1000
 LONGEST_WAIT_MS = 60000
-UNQUOTED = "-._~"
-FIRST_HALF = ("ota_draft", "ota_plan", "ota_json")
 
 
 class OTA:
@@ -142,35 +140,30 @@ class OTA:
         return True
 
     def _prepare(self):
+        self._transaction.begin()
         self.connect()
         try:
-            # Loaded when needed, and out of memory before the next half comes in.
+            # Each part is loaded when needed, and out of memory before the next comes in.
+            from ota_manifest import read_manifest
+
+            plan = read_manifest(self, self._transaction)
+            del read_manifest
+            _unload("ota_manifest", "ota_json")
+            if plan is None:
+                return False
             from ota_draft import Draft
 
-            work = Draft(self, self._transaction).make(self._manifest_path(), self.versions())
-            del Draft
-            for name in FIRST_HALF:
-                sys.modules.pop(name, None)
-            if work:
-                from ota_stage import Stage
+            work = Draft(self, self._transaction, plan).make(self.versions())
+            del Draft, plan
+            _unload("ota_draft")
+            if work is None:
+                return False
+            from ota_stage import Stage
 
-                Stage(self, self._transaction, work).prepare()
-            return work is not None
+            Stage(self, self._transaction, work).prepare()
+            return True
         finally:
             self.close()
-
-    def _manifest_path(self):
-        files_version, firmware_version = self.versions()
-        fields = []
-        for name, value in (
-            ("current_ver", files_version),
-            ("firmware_ver", firmware_version),
-            ("device", self.device),
-        ):
-            if value:
-                fields.append("{}={}".format(name, _quoted(value)))
-        folder = "/" + self.product.strip("/") if self.product else ""
-        return folder + "/manifest.json" + ("?" + "&".join(fields) if fields else "")
 
 
 class _WiFi(OTA):
@@ -216,13 +209,9 @@ class FTPOTA(_WiFi):
         self._client = FTP(ip, port, user, login_password, self.timeout_s, self.board)
 
 
-def _quoted(text):
-    quoted = ""
-    for byte in text.encode():
-        char = chr(byte)
-        safe = byte < 128 and (char.isalpha() or char.isdigit() or char in UNQUOTED)
-        quoted += char if safe else "%{:02X}".format(byte)
-    return quoted
+def _unload(*names):
+    for name in names:
+        sys.modules.pop(name, None)
 
 
 def _no_progress(done_bytes, total_bytes, what):

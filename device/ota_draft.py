@@ -1,4 +1,4 @@
-"""The first half of an update: what has to change, checked and written to flash.
+"""The second part of an update: what has to change, checked and written to flash.
 
 The draft is a file with a line for each change: path, new SHA-256 and size, old
 SHA-256 and size, path on the server. Nothing but the library's own folder is touched.
@@ -6,8 +6,7 @@ SHA-256 and size, path on the server. Nothing but the library's own folder is to
 
 import os
 
-from ota_errors import FirmwareError, LinkError, ManifestError, SpaceError
-from ota_plan import Plan
+from ota_errors import FirmwareError, ManifestError, SpaceError
 from ota_recovery import NONE, VERSION_RECORD, exists, file_sha256
 from ota_transaction import sha256_hex
 
@@ -17,28 +16,24 @@ BUFFER_BYTES = 512
 
 
 class Draft:
-    """Makes the draft of one update of ``ota``."""
+    """Makes the draft of one update of ``ota`` out of what ota_manifest returned."""
 
-    def __init__(self, ota, transaction):
-        self._ota = ota
+    def __init__(self, ota, transaction, plan):
         self._board = ota.board
+        self._skip_firmware = ota.skip_firmware
         self._transaction = transaction
-        self._plan = None
+        self._version, self._previous_version, self._firmware, self._spans = plan
         self._buf = bytearray(BUFFER_BYTES)
 
-    def make(self, manifest_path, versions):
+    def make(self, versions):
         """Return what ota_stage.Stage has to know beside the draft, None if nothing is to do.
 
         That is (version, previous version, version record, firmware, bytes to fetch).
         versions: (files, firmware) as the device has them, None where unknown.
         """
-        self._transaction.begin()
-        if not self._read_manifest(manifest_path):
-            return None
-        plan = self._plan
-        if versions[0] and plan.previous_version not in (None, versions[0]):
-            raise ManifestError("the manifest is for {}".format(plan.previous_version))
-        firmware = self._accept_firmware(plan.firmware)
+        if versions[0] and self._previous_version not in (None, versions[0]):
+            raise ManifestError("is for {}".format(self._previous_version))
+        firmware = self._accept_firmware()
         record = self._version_record(versions, firmware)
         self._forget_other_sources()
         count, fetch_bytes = self._write(record)
@@ -49,41 +44,27 @@ class Draft:
         if firmware:
             fetch_bytes += firmware[1]
         # A tuple: an object would keep this module in memory, by way of its class.
-        return plan.version, plan.previous_version or "", record, firmware, fetch_bytes
+        return self._version, self._previous_version or "", record, firmware, fetch_bytes
 
-    def _read_manifest(self, path):
-        failures = 0
-        while True:
-            self._plan = Plan(self._transaction.folder + "/manifest", self._board.roots)
-            try:
-                stream = self._ota.open(path, 0)
-                try:
-                    return self._plan.read(stream, self._buf, self._ota.manifest_limit_bytes)
-                finally:
-                    stream.close()
-            except LinkError as error:
-                failures += 1
-                self._ota.wait_to_retry(failures, error)
-
-    def _accept_firmware(self, firmware):
+    def _accept_firmware(self):
+        firmware = self._firmware
         if firmware is None:
             return None
         _, size, _, version = firmware
         if self._board.takes_firmware and size <= self._board.slot_bytes():
             return firmware
         reason = "this board can't take the firmware {}, {} bytes".format(version, size)
-        if not self._ota.skip_firmware:
+        if not self._skip_firmware:
             raise FirmwareError(reason)
         self._transaction.log(reason)
         return None
 
     def _version_record(self, versions, firmware):
         files_version, firmware_version = versions
-        plan = self._plan
+        brings_files = any(end > start for start, end in self._spans)
         # A manifest that brings only firmware has the firmware's version, not the files'.
-        only_firmware = not plan.brings_files() and plan.firmware is not None
-        if not (only_firmware and plan.version == plan.firmware[3]):
-            files_version = plan.version
+        if brings_files or self._firmware is None or self._version != self._firmware[3]:
+            files_version = self._version
         if firmware:
             firmware_version = firmware[3]
         lines = ""
@@ -108,20 +89,23 @@ class Draft:
     def _write(self, record):
         """Write what has to change; return how many entries, and the bytes to fetch."""
         count = fetch_bytes = 0
-        entries = self._plan.entries()
+        lists = [_List(self._transaction.folder + "/manifest", span) for span in self._spans]
         try:
             with open(self._transaction.draft, "wb") as draft:
-                for fields in entries:
+                fields = _next_entry(lists, "")
+                while fields:
                     if fields[0] == VERSION_RECORD:
                         self._transaction.log("the release's own version record is left out")
                     elif self._write_one(draft, *fields):
                         count += 1
                         fetch_bytes += int(fields[2])
+                    fields = _next_entry(lists, fields[0])
                 sha256 = sha256_hex(record)
                 if self._write_one(draft, VERSION_RECORD, sha256, str(len(record)), NONE):
                     count += 1
         finally:
-            entries.close()
+            for one in lists:
+                one.close()
         return count, fetch_bytes
 
     def _write_one(self, draft, path, sha256, size, url_path):
@@ -178,3 +162,38 @@ class Draft:
     def _stored_blocks(self, path, sha256, block):
         stored = self._transaction.stored(path, sha256)
         return -(-os.stat(stored)[6] // block) if exists(stored) else 0
+
+
+class _List:
+    """One list of the manifest, an entry at a time."""
+
+    def __init__(self, path, span):
+        self._file = open(path, "rb")
+        self._file.seek(span[0])
+        self._left = span[1] - span[0]
+        self.advance()
+
+    def advance(self):
+        self.fields = None
+        if self._left > 0:
+            line = self._file.readline()
+            self._left -= len(line)
+            self.fields = line.decode().rstrip("\n").split("\t")
+
+    def close(self):
+        self._file.close()
+
+
+def _next_entry(lists, last):
+    """Return the next entry of all lists in the order of their paths, None at the end."""
+    first = None
+    for one in lists:
+        if one.fields and (first is None or one.fields[0] < first.fields[0]):
+            first = one
+    if first is None:
+        return None
+    fields = first.fields
+    if fields[0] <= last:
+        raise ManifestError("lists {} twice".format(fields[0]))
+    first.advance()
+    return fields

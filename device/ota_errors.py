@@ -20,6 +20,9 @@ class ServerError(OTAError):
 class ManifestError(OTAError):
     """The manifest is malformed, or asks for something no update may do."""
 
+    def __init__(self, what):
+        super().__init__("the manifest " + what)
+
 
 class IntegrityError(OTAError):
     """The bytes received are not the ones that the manifest names."""

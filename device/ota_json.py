@@ -49,12 +49,12 @@ class JSONReader:
             return WORDS[word]
         if word.lstrip("-").isdigit():
             return int(word)
-        raise ManifestError("the manifest has a value that is no JSON: {}".format(word))
+        raise ManifestError("has a value that is no JSON: {}".format(word))
 
     def skip(self, depth=0):
         """Pass over a value of any kind."""
         if depth > DEEPEST:
-            raise ManifestError("the manifest is nested too deeply")
+            raise ManifestError("is nested too deeply")
         first = self.peek()
         if first == 0x7B:
             for _ in self.members():
@@ -70,7 +70,7 @@ class JSONReader:
     def finish(self):
         """Check that nothing follows, up to the stream's own end."""
         if self.peek() >= 0:
-            raise ManifestError("the manifest goes on after its end")
+            raise ManifestError("goes on after its end")
 
     def _byte(self):
         if self._at == self._end:
@@ -80,19 +80,19 @@ class JSONReader:
                 return -1
             self._left -= self._end
             if self._left < 0:
-                raise ManifestError("the manifest is larger than the limit")
+                raise ManifestError("is larger than the limit")
         return self._buf[self._at]
 
     def _next(self):
         byte = self._byte()
         if byte < 0:
-            raise ManifestError("the manifest ends too soon")
+            raise ManifestError("ends too soon")
         self._at += 1
         return byte
 
     def _expect(self, wanted):
         if self.peek() != wanted[0]:
-            raise ManifestError("the manifest is not JSON: no {} where one belongs".format(wanted))
+            raise ManifestError("is not JSON: no {} where one belongs".format(wanted))
         self._at += 1
 
     def _sequence(self, opening, closing):
@@ -116,7 +116,7 @@ class JSONReader:
             word.append(byte)
             self._at += 1
             if len(word) > LONGEST_WORD_BYTES:
-                raise ManifestError("the manifest has a number that is too long")
+                raise ManifestError("has a number that is too long")
         return self._text(word)
 
     def _string(self):
@@ -127,28 +127,28 @@ class JSONReader:
             if byte == 0x22:
                 return self._text(text)
             if byte < 0x20:
-                raise ManifestError("the manifest has a control character in a string")
+                raise ManifestError("has a control character in a string")
             if byte == 0x5C:
                 text.extend(self._escape())
             else:
                 text.append(byte)
             if len(text) > LONGEST_STRING_BYTES:
-                raise ManifestError("the manifest has a string that is too long")
+                raise ManifestError("has a string that is too long")
 
     def _escape(self):
         byte = self._next()
         if byte != 0x75:
             if byte not in ESCAPES:
-                raise ManifestError("the manifest has an unknown escape")
+                raise ManifestError("has an unknown escape")
             return bytes((ESCAPES[byte],))
         code = self._hex4()
         if 0xD800 <= code < 0xDC00:
             # A character beyond the first 65,536 comes as two escapes.
             if self._next() != 0x5C or self._next() != 0x75:
-                raise ManifestError("the manifest has half a character")
+                raise ManifestError("has half a character")
             code = 0x10000 + ((code & 0x3FF) << 10) + (self._hex4() & 0x3FF)
         elif 0xDC00 <= code < 0xE000:
-            raise ManifestError("the manifest has half a character")
+            raise ManifestError("has half a character")
         return chr(code).encode()
 
     def _hex4(self):
@@ -156,10 +156,10 @@ class JSONReader:
         try:
             return int(digits, 16)
         except ValueError:
-            raise ManifestError("the manifest has an unknown escape")
+            raise ManifestError("has an unknown escape")
 
     def _text(self, raw):
         try:
             return str(raw, "utf-8")
         except ValueError:
-            raise ManifestError("the manifest is not UTF-8")
+            raise ManifestError("is not UTF-8")

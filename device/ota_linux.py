@@ -9,7 +9,6 @@ import time
 
 from ota_board import MicroPythonBoard, check_image_start
 from ota_recovery import exists
-from ota_sink import FileSink
 
 SLOT_BYTES = 4194304
 SLOTS = ("slot0", "slot1")
@@ -51,7 +50,9 @@ class LinuxBoard(MicroPythonBoard):
 
     def open_slot(self, progress_path, sha256):
         name = SLOTS[1] if self._running == SLOTS[0] else SLOTS[0]
-        return _FileSlot(name, "{}/{}".format(self._folder, name))
+        from ota_sink import FileSink  # when it is needed, and no sooner
+
+        return _FileSlot(name, FileSink("{}/{}".format(self._folder, name)))
 
     def ticks_ms(self):
         return time.ticks_ms() if hasattr(time, "ticks_ms") else int(time.monotonic() * 1000)
@@ -72,16 +73,18 @@ class LinuxBoard(MicroPythonBoard):
             return None
 
 
-class _FileSlot(FileSink):
+class _FileSlot:
     """The other slot, as a file."""
 
-    def __init__(self, name, path):
-        super().__init__(path)
+    def __init__(self, name, sink):
         self.name = name
         self._begun = False
+        self._sink = sink
+        self.restart = sink.restart
+        self.close = sink.close
 
     def resume(self, buf, limit_bytes, update_hash):
-        size = super().resume(buf, limit_bytes, update_hash)
+        size = self._sink.resume(buf, limit_bytes, update_hash)
         self._begun = size > 0
         return size
 
@@ -89,7 +92,7 @@ class _FileSlot(FileSink):
         if not self._begun:
             check_image_start(data)
             self._begun = True
-        super().write(data)
+        self._sink.write(data)
 
     def check(self):
         """Nothing to add to the hash."""

@@ -1,14 +1,16 @@
 """Finishes, judges or undoes an update; runs at boot with nothing else of the library in place.
 
 An update prepares everything under ``.ota`` and then writes the journal, which
-counts once its last line, the SHA-256 of the others, is there. From then on the
+counts once its line ``end``, the SHA-256 of those before, is there. From then on the
 update is carried out again and again until it is whole. No file is ever renamed:
 contents are copied from a store by hash, so a copy cut short is made once more,
 and FAT never gets two names for one chain of clusters.
 
-In ``flash/.ota``: ``journal``; ``trial`` once the journal is carried out; ``boot1``
-and on, one for each boot on trial; ``back`` while going back; ``outcome``. In
-``.ota`` of each root: contents, new and old, named by their hash.
+In ``flash/.ota``: ``journal`` and ``outcome``. In ``.ota`` of each root: contents, new
+and old, named by their hash. Behind its end the journal grows by notes, a line each:
+``trial`` once it is carried out, ``boot`` for each boot on trial, ``back`` with the
+reason to go back, ``tried`` and ``switch`` for each attempt at that. A note needs no
+new name in a folder, which FAT can lose, and goes in one step with the journal.
 """
 
 import os
@@ -231,21 +233,29 @@ def _no_log(message):
 
 
 class Recovery:
-    """The way of an update from its journal on. Any method may be cut short at any moment."""
+    """The way of an update from its journal on. Any method may be cut short at any moment.
+
+    ``header``: the journal's first line, None where no journal is whole; ``notes``: how
+    often the journal has each note; ``reason``: why the device goes back.
+    """
 
     def __init__(self, board, log=None):
         self.board = board
         self.log = log or _no_log
         self.folder = board.roots["flash"] + "/" + FOLDER
         self.journal = self.folder + "/journal"
+        self.header = None
+        self.notes = {}
+        self.reason = None
 
     def state(self):
-        """Return "idle", "installing", "trial" or "back"."""
-        if not exists(self.journal) or self.header() is None:
+        """Read the journal and return "idle", "installing", "trial" or "back"."""
+        self._read()
+        if self.header is None:
             return "idle"
-        if exists(self.folder + "/back"):
+        if b"back" in self.notes:
             return "back"
-        return "trial" if exists(self.folder + "/trial") else "installing"
+        return "trial" if b"trial" in self.notes else "installing"
 
     def absolute(self, path):
         """Return where a release's path lies on this device."""
@@ -276,90 +286,92 @@ class Recovery:
         try:
             self._keep_recovery()
             self._carry_out(1)
-            self._flag("trial")
-            slot = self.header()[4]
+            self.note(b"trial")
+            slot = self.header[4]
             if slot not in (NONE, self.board.running_slot()):
                 self.board.boot_slot(slot)
         except OSError as error:
-            self._flag("back", "install failed: {}".format(error))
+            self.note(b"back", "install failed: {}".format(error))
             return False
         return True
 
-    def go_back(self, reason=None):
+    def go_back(self, reason="asked"):
         """Put everything back as it was before the journal, and forget the journal."""
-        if reason or not exists(self.folder + "/back"):
-            self._flag("back", reason or "asked")
+        if b"back" not in self.notes:
+            self.note(b"back", reason)
         self.log("update: going back")
         self._keep_recovery()
         try:
             self._carry_out(3)
         except OSError as error:
             # A card that is missing may come back; the device can't wait for it for ever.
-            if self._count("tried") < ATTEMPTS:
+            if self.note(b"tried") < ATTEMPTS:
                 raise
             self.log("update: not all could be put back: {}".format(error))
-        slot = self.header()[5]
+        slot = self.header[5]
         if slot not in (NONE, self.board.running_slot()):
-            if self._count("switch") <= ATTEMPTS:
+            if self.note(b"switch") <= ATTEMPTS:
                 self.board.boot_slot(slot)
                 self.board.reset()
             self.log("update: the old firmware does not start; the new one stays")
         elif slot != NONE:
             # The bootloader takes the old image for a new one, since it was chosen anew.
             self.board.keep_slot()
-        with open(self.folder + "/back", "r") as flag:
-            reason = flag.read()
-        self.end("rolled back", reason)
+        self.end("rolled back", self.reason)
 
     def count_boot(self):
         """Count a boot on trial: go back after the last, see to the firmware before that."""
-        header = self.header()
-        limit = int(header[3])
-        if self._count("boot") > limit:
+        limit = int(self.header[3])
+        if self.note(b"boot") > limit:
             self.go_back("not confirmed in {} boots".format(limit))
             self.board.reset()
-        elif header[4] not in (NONE, self.board.running_slot()):
+        elif self.header[4] not in (NONE, self.board.running_slot()):
             # Cut before the switch, or the bootloader went back: once more.
             try:
-                self.board.boot_slot(header[4])
+                self.board.boot_slot(self.header[4])
             except OSError as error:
                 self.go_back("the firmware does not start: {}".format(error))
             self.board.reset()
 
-    def _count(self, name):
-        number = 1
-        while exists("{}/{}{}".format(self.folder, name, number)):
-            number += 1
-        self._flag(name + str(number))
-        return number
-
-    def _flag(self, name, text=""):
-        path = "{}/{}".format(self.folder, name)
-        with open(path, "w") as flag:
-            flag.write(text)
+    def note(self, name, text=""):
+        """Add a note to the journal; return how often it is there now."""
+        before = self.notes.get(name, 0)
+        with open(self.journal, "ab") as journal:
+            # A line end before it, too: the last note may have been cut short.
+            journal.write(b"\n" + name + b"\t" + text.encode() + b"\n")
         self.board.sync()
-        # A folder that FAT has damaged takes a file and doesn't show it. What is to come
-        # must not begin then: the next boot would not know of it.
-        if not exists(path):
-            raise OSError("{} is not kept".format(path))
+        self._read()
+        # What is to come must not begin if the next boot would not know of it.
+        if self.notes.get(name, 0) <= before:
+            raise OSError("the journal does not keep what is written")
+        return before + 1
 
-    def header(self):
-        """Return the journal's first line, None if the journal is not whole."""
+    def _read(self):
+        """Read the journal: whether it is whole, and its notes."""
+        self.header = None
+        self.notes = {}
+        if not exists(self.journal):
+            return
         header = None
         sha256 = hashlib.sha256()
-        journal = open(self.journal, "rb")
-        try:
-            line = journal.readline()
-            while line and not line.startswith(b"end\t"):
-                sha256.update(line)
-                header = header or line
+        with open(self.journal, "rb") as journal:
+            try:
                 line = journal.readline()
-        finally:
-            journal.close()
-            digest = binascii.hexlify(sha256.digest())
-        if header and line == b"end\t" + digest + b"\n":
-            return header.decode().rstrip("\n").split("\t")
-        return None
+                while line and not line.startswith(b"end\t"):
+                    sha256.update(line)
+                    header = header or line
+                    line = journal.readline()
+            finally:
+                digest = binascii.hexlify(sha256.digest())
+            if not header or line != b"end\t" + digest + b"\n":
+                return
+            self.header = header.decode().rstrip("\n").split("\t")
+            while line:
+                line = journal.readline()
+                name, _, text = line.rstrip(b"\n").partition(b"\t")
+                self.notes[name] = self.notes.get(name, 0) + 1
+                if name == b"back":
+                    self.reason = text.decode()
 
     def _entries(self):
         # The header and the end have another number of fields.
@@ -429,17 +441,17 @@ class Recovery:
 
     def end(self, result, reason):
         """Keep the outcome and forget everything else; removing the journal decides it."""
-        header = self.header()
+        _, version, previous_version = self.header[:3]
         for _, copy, _ in self._recovery_copies():
             remove(copy)
         with open(self.folder + "/outcome", "w") as record:
-            record.write("\t".join((result, header[1], header[2], reason)))
+            record.write("\t".join((result, version, previous_version, reason)))
         self.board.sync()
         os.remove(self.journal)
         self.board.sync()
         # The contents to go back to are the last to go.
         self.clear(lambda name: name != "outcome")
-        self.log("update: {} {}".format(result, header[1]))
+        self.log("update: {} {}".format(result, version))
 
     def clear(self, unwanted):
         """Remove the files in the library's folders that ``unwanted`` says yes to."""

@@ -33,9 +33,10 @@ class Transaction(Recovery):
         for root in self.board.roots.values():
             if (root == "" or exists(root)) and not exists(root + "/" + FOLDER):
                 os.mkdir(root + "/" + FOLDER)
-        # The journal first: flags without one mean nothing, one with old flags would.
-        for name in ("journal", "trial", "back"):
-            remove(self.folder + "/" + name)
+        remove(self.journal)
+        if not exists(self.folder + "/outcome"):
+            # So that no new name is needed in the end: FAT can lose one.
+            open(self.folder + "/outcome", "w").close()
         self.clear(lambda name: len(name) < HASH_DIGITS and name not in KEPT)
 
     def forget_contents(self):
@@ -62,10 +63,11 @@ class Transaction(Recovery):
                 digest = sha256.digest()
             journal.write(b"end\t" + binascii.hexlify(digest) + b"\n")
         self.board.sync()
+        self.state()
 
     def confirm(self):
         """End the trial: the new release stays. Without the new firmware, see at_boot."""
-        slot = self.header()[4]
+        slot = self.header[4]
         if slot not in (NONE, self.board.running_slot()):
             self.count_boot()
         if slot != NONE:

@@ -3,8 +3,7 @@
 import sys
 
 from ota_errors import LinkError, StateError, StorageError
-from ota_recovery import VERSION_RECORD
-from ota_transaction import Transaction
+from ota_recovery import NONE, VERSION_RECORD, Recovery
 
 FIRST_WAIT_MS = 1000
 LONGEST_WAIT_MS = 60000
@@ -49,7 +48,7 @@ class OTA:
         self.trial_boots = trial_boots
         self.skip_firmware = skip_firmware
         self.manifest_limit_bytes = manifest_limit_bytes
-        self._transaction = Transaction(board, log)
+        self._recovery = Recovery(board, log)
 
     def connect(self):
         """Make the server reachable; called before each update."""
@@ -66,44 +65,51 @@ class OTA:
     def close(self):
         """Let go of what ``open`` keeps between two calls."""
 
-    def update(self):
+    def update(self, again=False):
         """Bring this device to what the server offers, and reset; False if there is nothing.
 
         Raises OTAError with the old release untouched. Until confirm() the new one is on
-        trial.
+        trial. again: take a release that this device has gone back from, too.
         """
         if self._settle() == "trial":
             raise StateError("an update is on trial: confirm it or roll it back first")
-        return self._stored(self._update)
+        if not self._stored(self._prepare, again):
+            return False
+        try:
+            self._recovery.state()
+            self._recovery.install()
+        finally:
+            # Whatever came in between: the next boot goes on, with all memory free.
+            self.board.reset()
 
     def confirm(self):
         """Keep the release on trial; False if none is. Call it once the application works."""
         if self._settle() != "trial":
             return False
-        self._stored(self._transaction.confirm)
+        self._stored(self._recovery.confirm)
         return True
 
     def rollback(self):
         """Go back to the release before the one on trial, and reset."""
         if self._settle() != "trial":
             raise StateError("no release is on trial, so there is none to go back to")
-        self._stored(self._transaction.go_back, "asked")
+        self._stored(self._recovery.go_back, "asked")
         self.board.reset()
 
     def outcome(self):
         """Return (result, version, previous version, reason) of the last update, or None."""
-        return self._transaction.outcome()
+        return self._recovery.outcome()
 
     def versions(self):
         """Return the versions of files and firmware that this device has, None if unknown."""
         found = {}
         try:
-            with open(self._transaction.absolute(VERSION_RECORD), "r") as record:
+            with open(self._recovery.absolute(VERSION_RECORD), "r") as record:
                 for line in record:
-                    name, _, value = line.partition("=")
-                    found[name.strip()] = value.strip().strip("'\"")
-        except OSError:
-            pass
+                    pair = line.split("=", 1)
+                    found[pair[0].strip()] = pair[-1].strip().strip("'\"")
+        except (OSError, ValueError):
+            pass  # no record, or not one in text
         return found.get("VERSION"), found.get("FIRMWARE_VERSION")
 
     def wait_to_retry(self, failures, error):
@@ -113,16 +119,16 @@ class OTA:
         wait_ms = min(FIRST_WAIT_MS << failures, LONGEST_WAIT_MS)
         # Between half and all of it: a fleet that lost its server doesn't return as one.
         wait_ms = wait_ms // 2 + wait_ms * self.board.random_byte() // 512
-        self._transaction.log("{}; next attempt in {} ms".format(error, wait_ms))
+        self._recovery.log("{}; next attempt in {} ms".format(error, wait_ms))
         self.close()
         self.board.sleep_ms(max(wait_ms, error.retry_after_s * 1000))
 
     def _settle(self):
         """Finish what a reset cut short, should boot.py not have; return the state."""
-        state = self._stored(self._transaction.state)
+        state = self._stored(self._recovery.state)
         if state in ("idle", "trial"):
             return state
-        return self._stored(self._transaction.at_boot)
+        return self._stored(self._recovery.at_boot)
 
     def _stored(self, action, *arguments):
         try:
@@ -130,37 +136,38 @@ class OTA:
         except OSError as error:
             raise StorageError("a file system of this device failed: {}".format(error))
 
-    def _update(self):
-        if not self._prepare():
-            return False
-        if not self._transaction.install():
-            self._transaction.go_back()
-            raise StorageError("the update could not be installed: {}".format(self.outcome()))
-        self.board.reset()
-        return True
-
-    def _prepare(self):
-        self._transaction.begin()
+    def _prepare(self, again):
         self.connect()
         try:
             # Each part is loaded when needed, and out of memory before the next comes in.
             from ota_manifest import read_manifest
 
-            plan = read_manifest(self, self._transaction)
+            plan = read_manifest(self, self._recovery)
             del read_manifest
             _unload("ota_manifest", "ota_json")
             if plan is None:
                 return False
             from ota_draft import Draft
 
-            work = Draft(self, self._transaction, plan).make(self.versions())
+            work = Draft(self, self._recovery, plan).make(self.versions(), again)
             del Draft, plan
-            _unload("ota_draft")
+            _unload("ota_draft", "ota_rules")
             if work is None:
                 return False
-            from ota_stage import Stage
+            version, previous_version, firmware, fetch_bytes = work
+            slots = (NONE, NONE)
+            from ota_fetch import Fetch
 
-            Stage(self, self._transaction, work).prepare()
+            fetch = Fetch(self, self._recovery, fetch_bytes)
+            fetch.files()
+            if firmware:
+                slots = fetch.firmware(*firmware)
+            del Fetch, fetch
+            _unload("ota_fetch")
+            from ota_journal import write_journal
+
+            header = ("ota 1", version, previous_version, str(self.trial_boots))
+            write_journal(self._recovery, header + slots)
             return True
         finally:
             self.close()

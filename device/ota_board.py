@@ -28,10 +28,10 @@ class MicroPythonBoard(ota_recovery.Board):
 
         wlan = network.WLAN(network.STA_IF)
         wlan.active(True)
-        if wlan.isconnected():
-            if wlan.config("essid") == ssid:
-                return
-            wlan.disconnect()
+        if wlan.isconnected() and wlan.config("essid") == ssid:
+            return
+        # Also after a join that failed: some ports are still at it, and refuse another.
+        wlan.disconnect()
         wlan.connect(ssid, password)
         self.wait_for(wlan.isconnected, timeout_s)
 

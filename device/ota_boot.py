@@ -6,13 +6,15 @@ copy of the old one, ota_saved, until the new one has proved itself.
 """
 
 
-def run(log=None):
-    """Finish or undo what an update left; see ota_recovery.recover."""
-    try:
-        from ota_recovery import recover
+def run(**options):
+    """Finish or undo what an update left; see ota_recovery.recover. Raises nothing.
 
-        return recover(log=log)
-    except Exception:
-        from ota_saved import recover
-
-        return recover(log=log)
+    An exception in boot.py would keep some ports from starting main.py.
+    """
+    log = options.get("log") or (lambda message: None)
+    for name in ("ota_recovery", "ota_saved"):
+        try:
+            return __import__(name).recover(**options)
+        except Exception as error:
+            log("update: {}: {}".format(name, repr(error)))
+    return "failed"

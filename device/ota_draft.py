@@ -2,37 +2,61 @@
 
 The draft is a file with a line for each change: path, new SHA-256 and size, old
 SHA-256 and size, path on the server. Nothing but the library's own folder is touched.
+The manifest's lists each come sorted by path, as the server sends them. One out of order
+is refused: order is what lets duplicates be found without holding the paths in memory.
 """
 
 import os
 
 from ota_errors import FirmwareError, ManifestError, SpaceError
-from ota_recovery import NONE, VERSION_RECORD, exists, file_sha256
-from ota_transaction import sha256_hex
+from ota_recovery import (
+    ENTRY_FIELDS,
+    FOLDER,
+    HASH_DIGITS,
+    NONE,
+    VERSION_RECORD,
+    Lines,
+    copy_file,
+    exists,
+    file_sha256,
+    first_names,
+    is_folder,
+    sha256_hex,
+)
+from ota_rules import check_removable, checked_content, checked_path, checked_version
 
+DRAFT = "/draft"
+DRAFT_FIELDS = ENTRY_FIELDS + 1
 SMALLEST_BLOCK_BYTES = 4096
 SPARE_BLOCKS = 8
+FOLDER_BLOCKS = 2
 BUFFER_BYTES = 512
 
 
 class Draft:
     """Makes the draft of one update of ``ota`` out of what ota_manifest returned."""
 
-    def __init__(self, ota, transaction, plan):
+    def __init__(self, ota, recovery, plan):
         self._board = ota.board
         self._skip_firmware = ota.skip_firmware
-        self._transaction = transaction
+        self._recovery = recovery
+        self._path = recovery.folder + DRAFT
         self._version, self._previous_version, self._firmware, self._spans = plan
         self._buf = bytearray(BUFFER_BYTES)
 
-    def make(self, versions):
-        """Return what ota_stage.Stage has to know beside the draft, None if nothing is to do.
+    def make(self, versions, again):
+        """Write the draft, and store what it replaces; None if there is nothing to do.
 
-        That is (version, previous version, version record, firmware, bytes to fetch).
-        versions: (files, firmware) as the device has them, None where unknown.
+        Returns (version, previous version, firmware, bytes to fetch); firmware: (path on the
+        server, size in bytes, SHA-256, version), or None.
+        versions: (files, firmware) as the device has them, None where unknown. again:
+        whether to take a release that this device has gone back from.
         """
+        checked_version(self._version)
         if versions[0] and self._previous_version not in (None, versions[0]):
             raise ManifestError("is for {}".format(self._previous_version))
+        if not again and self._was_rolled_back():
+            return None
         firmware = self._accept_firmware()
         record = self._version_record(versions, firmware)
         self._forget_other_sources()
@@ -41,22 +65,32 @@ class Draft:
             return None
         self._check_space()
         # The plan is checked: here is where it is asked who made it, before it is followed.
+        self._keep_old()
+        with open(self._recovery.stored(VERSION_RECORD, sha256_hex(record)), "wb") as copy:
+            copy.write(record)
         if firmware:
             fetch_bytes += firmware[1]
         # A tuple: an object would keep this module in memory, by way of its class.
-        return self._version, self._previous_version or "", record, firmware, fetch_bytes
+        return self._version, self._previous_version or "", firmware, fetch_bytes
+
+    def _was_rolled_back(self):
+        outcome = self._recovery.outcome()
+        if outcome is None or outcome[:2] != ("rolled back", self._version):
+            return False
+        self._recovery.log("{} is not tried again: {}".format(self._version, outcome[3]))
+        return True
 
     def _accept_firmware(self):
-        firmware = self._firmware
-        if firmware is None:
+        if self._firmware is None:
             return None
-        _, size, _, version = firmware
+        url_path, sha256, size = checked_content(*self._firmware[:3])
+        firmware = (url_path, size, sha256, checked_version(self._firmware[3]))
         if self._board.takes_firmware and size <= self._board.slot_bytes():
             return firmware
-        reason = "this board can't take the firmware {}, {} bytes".format(version, size)
+        reason = "this board can't take the firmware {}, {} bytes".format(firmware[3], size)
         if not self._skip_firmware:
             raise FirmwareError(reason)
-        self._transaction.log(reason)
+        self._recovery.log(reason)
         return None
 
     def _version_record(self, versions, firmware):
@@ -76,29 +110,30 @@ class Draft:
 
     def _forget_other_sources(self):
         """Keep what an earlier attempt has stored only if it was for this same manifest."""
-        source = self._transaction.folder + "/source"
-        sha256 = file_sha256(self._transaction.folder + "/manifest", self._buf)
+        source = self._recovery.folder + "/source"
+        sha256 = file_sha256(self._recovery.folder + "/manifest", self._buf)
         if exists(source):
             with open(source, "r") as known:
                 if known.read() == sha256:
                     return
-        self._transaction.forget_contents()
+        self._recovery.clear(lambda name: len(name) == HASH_DIGITS or name == "slot")
         with open(source, "w") as known:
             known.write(sha256)
 
     def _write(self, record):
         """Write what has to change; return how many entries, and the bytes to fetch."""
         count = fetch_bytes = 0
-        lists = [_List(self._transaction.folder + "/manifest", span) for span in self._spans]
+        lists = [_List(self._recovery.folder + "/manifest", span) for span in self._spans]
         try:
-            with open(self._transaction.draft, "wb") as draft:
+            with open(self._path, "wb") as draft:
                 fields = _next_entry(lists, "")
                 while fields:
-                    if fields[0] == VERSION_RECORD:
-                        self._transaction.log("the release's own version record is left out")
-                    elif self._write_one(draft, *fields):
+                    path, url_path, sha256, size = self._checked(*fields)
+                    if path == VERSION_RECORD:
+                        self._recovery.log("the release's own version record is left out")
+                    elif self._write_one(draft, path, sha256, str(size), url_path):
                         count += 1
-                        fetch_bytes += int(fields[2])
+                        fetch_bytes += size
                     fields = _next_entry(lists, fields[0])
                 sha256 = sha256_hex(record)
                 if self._write_one(draft, VERSION_RECORD, sha256, str(len(record)), NONE):
@@ -108,9 +143,17 @@ class Draft:
                 one.close()
         return count, fetch_bytes
 
+    def _checked(self, path, sha256, size, url):
+        path = checked_path(path, self._board.roots)
+        if sha256 == NONE:
+            check_removable(path)
+            return path, NONE, NONE, 0
+        return (path,) + checked_content(sha256, size, url)
+
     def _write_one(self, draft, path, sha256, size, url_path):
         """Write an entry if it is not what is there already; say whether it was written."""
-        target = self._transaction.absolute(path)
+        self._check_place(path)
+        target = self._recovery.absolute(path)
         old_sha256 = file_sha256(target, self._buf) or NONE
         if old_sha256 == sha256:
             return False
@@ -119,6 +162,33 @@ class Draft:
             ("\t".join((path, sha256, size, old_sha256, old_size, url_path)) + "\n").encode()
         )
         return True
+
+    def _check_place(self, path):
+        """Refuse a file where a folder is, the reverse, and names in other letters on FAT."""
+        root, rest = path.split("/", 1)
+        folder = self._board.roots[root]
+        if folder and not exists(folder):
+            raise SpaceError("there is no file system at {}".format(folder))
+        # As FAT finds it, under whatever letters.
+        folded = exists(folder + "/" + FOLDER.upper())
+        names = rest.split("/")
+        for name in names:
+            here = folder + "/" + name
+            if not exists(here):
+                return
+            if is_folder(here) == (name is names[-1]):
+                raise ManifestError("has {} where the device has something else".format(path))
+            if folded and not first_names(folder or "/", lambda found: found == name, 1):
+                raise ManifestError("has {}, which is here in other letters".format(path))
+            folder = here
+
+    def _keep_old(self):
+        """Copy what the update replaces or deletes; a moved file need not be fetched then."""
+        with Lines(self._path, DRAFT_FIELDS) as drafted:
+            for path, _, _, old_sha256, _, _ in drafted:
+                stored = self._recovery.stored(path, old_sha256)
+                if old_sha256 != NONE and file_sha256(stored, self._buf) != old_sha256:
+                    copy_file(self._recovery.absolute(path), stored, old_sha256, self._buf)
 
     def _check_space(self):
         for root, folder in self._board.roots.items():
@@ -129,12 +199,17 @@ class Draft:
                 )
 
     def _need_bytes(self, root, folder):
-        """Return the bytes needed at the fullest moment below a root, and the bytes free."""
-        stored = running = peak = entries = free = 0
+        """Return the bytes needed at the fullest moment below a root, and the bytes free.
+
+        The update may stop anywhere and go back, so each file counts as the larger of its
+        two states; and while one is written, some file systems keep the other until its end.
+        """
+        stored = growth = largest = folders = entries = free = 0
         block = SMALLEST_BLOCK_BYTES
-        with self._transaction.drafted() as drafted:
+        before = ""
+        with Lines(self._path, DRAFT_FIELDS) as drafted:
             for path, sha256, size, old_sha256, old_size, _ in drafted:
-                if path.partition("/")[0] != root:
+                if path.split("/", 1)[0] != root:
                     continue
                 if not entries:
                     block, free = self._blocks(folder)
@@ -142,15 +217,27 @@ class Draft:
                 size, old_size = -(-int(size) // block), -(-int(old_size) // block)
                 if sha256 != NONE:
                     stored += size - self._stored_blocks(path, sha256, block)
+                    folders += self._new_folders(path, before)
                 if old_sha256 != NONE:
                     stored += old_size - self._stored_blocks(path, old_sha256, block)
-                # The old file's blocks are free only when the new one is in its place.
-                peak = max(peak, running + size)
-                running += size - old_size
+                growth += max(0, size - old_size)
+                largest = max(largest, size, old_size)
+                before = path
         if not entries:
             return 0, 0
         # Beside the files: the journal, folders' entries, and the file system's own.
-        return (stored + peak + SPARE_BLOCKS + entries // 8) * block, free
+        spare = SPARE_BLOCKS + entries // 8 + folders * FOLDER_BLOCKS
+        return (stored + growth + largest + spare) * block, free
+
+    def _new_folders(self, path, before):
+        """Return how many folders have to be made for a path; those of ``before`` are there."""
+        count = 0
+        at = path.find("/", path.find("/") + 1)
+        while at > 0:
+            if not before.startswith(path[: at + 1]):
+                count += not exists(self._recovery.absolute(path[:at]))
+            at = path.find("/", at + 1)
+        return count
 
     def _blocks(self, folder):
         try:
@@ -160,7 +247,7 @@ class Draft:
         return max(stat[0], SMALLEST_BLOCK_BYTES), stat[1] * stat[4]
 
     def _stored_blocks(self, path, sha256, block):
-        stored = self._transaction.stored(path, sha256)
+        stored = self._recovery.stored(path, sha256)
         return -(-os.stat(stored)[6] // block) if exists(stored) else 0
 
 
@@ -171,14 +258,17 @@ class _List:
         self._file = open(path, "rb")
         self._file.seek(span[0])
         self._left = span[1] - span[0]
+        self.fields = None
         self.advance()
 
     def advance(self):
-        self.fields = None
+        last, self.fields = self.fields, None
         if self._left > 0:
             line = self._file.readline()
             self._left -= len(line)
             self.fields = line.decode().rstrip("\n").split("\t")
+            if last and self.fields[0] <= last[0]:
+                raise ManifestError("lists {} out of order".format(self.fields[0]))
 
     def close(self):
         self._file.close()

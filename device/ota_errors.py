@@ -42,3 +42,8 @@ class StorageError(OTAError):
 
 class StateError(OTAError):
     """The call does not fit the state that the device's update is in."""
+
+
+def is_number(text):
+    """Say whether int() takes ``text``: isdigit() knows more digits than that."""
+    return bool(text) and not text.strip("0123456789")

@@ -15,9 +15,11 @@ class Esp32Board(Esp32, MicroPythonBoard):
 
     def slot_bytes(self):
         try:
-            return Partition(Partition.RUNNING).get_next_update().info()[3]
+            info = Partition(Partition.RUNNING).get_next_update().info()
         except OSError:
-            return 0  # a partition table without a second slot
+            return 0  # a partition table without slots
+        # With a single slot, that is the one that runs.
+        return 0 if info[4] == self.running_slot() else info[3]
 
     def open_slot(self, progress_path, sha256):
         partition = Partition(Partition.RUNNING).get_next_update()

@@ -1,6 +1,6 @@
 """FTP as an update needs it: passive, binary, from an offset (RFC 959, 2428, 3659)."""
 
-from ota_errors import LinkError, ServerError
+from ota_errors import LinkError, ServerError, is_number
 from ota_socket import Connection
 
 MOST_REPLY_LINES = 64
@@ -67,27 +67,22 @@ class FTP:
     def _passive_port(self):
         """Ask where the data will be. Only the port counts: the host is the one asked."""
         code, text = self._command("EPSV")
-        fields = text.partition("(")[2].partition(")")[0]
         if code == 229:
-            fields = fields.split(fields[:1] or "|")
-            if len(fields) == 5 and fields[3].isdigit() and len(fields[3]) <= 5:
-                return int(fields[3])
-            raise ServerError("the server's EPSV reply has no port")
+            fields = _in_brackets(text)
+            return _port(fields.split(fields[:1] or "|"), 5, 3)
         if code < 500:
             raise _failure("EPSV", code, text)
         code, text = self._command("PASV")
         if code != 227:
             raise _failure("PASV", code, text)
-        fields = text.partition("(")[2].partition(")")[0].split(",")
-        if len(fields) != 6 or not all(field.strip().isdigit() for field in fields):
-            raise ServerError("the server's PASV reply has no port")
-        return int(fields[4][:4]) * 256 + int(fields[5][:4])
+        fields = _in_brackets(text).split(",")
+        return _port(fields, 6, 4) * 256 + _port(fields, 6, 5)
 
     def _expect(self, command, *kinds):
         """Send a command, or none, and return the reply's code if it is of these kinds."""
         code, text = self._command(command)
         if code // 100 not in kinds:
-            raise _failure((command or "transfer").partition(" ")[0], code, text)
+            raise _failure((command or "transfer").split(" ")[0], code, text)
         return code
 
     def _command(self, command):
@@ -147,9 +142,24 @@ def _failure(command, code, text):
     return kind("the server refused {}: {} {}".format(command, code, text[:100]))
 
 
+def _in_brackets(text):
+    return text.split("(", 1)[-1].split(")", 1)[0]
+
+
+def _port(fields, count, index):
+    """Return a number among the fields of a reply, a port or a half of one."""
+    number = fields[index].strip() if len(fields) == count else ""
+    limit = 65535 if count == 5 else 255
+    if not is_number(number) or len(number) > 5 or int(number) > limit:
+        raise ServerError("the server's reply to EPSV or PASV has no port")
+    return int(number)
+
+
 def _file_name(path):
     """Return a URL's path as FTP names the file; a query is part of the name."""
-    path, mark, query = path.partition("?")
+    at = path.find("?")
+    query = path[at:] if at >= 0 else ""
+    path = path[:at] if at >= 0 else path
     pieces = path.split("%")
     name = bytearray(pieces[0].encode())
     try:
@@ -160,7 +170,7 @@ def _file_name(path):
     except ValueError:
         raise ServerError("{} is no path of a URL".format(path))
     _check_argument(name)
-    return name + mark + query
+    return name + query
 
 
 def _check_argument(text):

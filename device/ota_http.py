@@ -1,51 +1,65 @@
 """HTTP/1.1 as an update needs it: GET, from an offset (RFC 9110, RFC 9112)."""
 
-from ota_errors import LinkError, ServerError
+from ota_errors import LinkError, ServerError, is_number
 from ota_socket import Connection
 
 MOST_HEADERS = 64
 LONGEST_WAIT_S = 300
+# Not now: request time-out, too many requests; and all from 500 on.
+BUSY = (408, 429)
 
 
 class HTTP:
-    """Opens paths of one server, each over a connection of its own."""
+    """Opens paths of one server; a connection stays open between two requests."""
 
     def __init__(self, host, port, timeout_s, board):
         self._host = host
         self._port = port
         self._timeout_s = timeout_s
         self._board = board
+        self._kept = None
 
     def open(self, path, offset):
         """Return a stream of what is at ``path``, from ``offset`` on."""
-        connection = Connection(self._host, self._port, self._timeout_s, self._board)
+        if self._kept and not self._kept.is_idle():
+            self.close()
+        connection, self._kept = self._kept, None
+        if connection:
+            connection.restart_clock()
+        else:
+            connection = Connection(self._host, self._port, self._timeout_s, self._board)
         try:
             connection.send(self._request(path, offset))
-            return _Body(connection, *_answer(connection, path, offset))
+            return _Body(self, connection, *_answer(connection, path, offset))
         except Exception:
             connection.close()
             raise
 
+    def keep(self, connection):
+        """Take a connection back whose answer was read to its end."""
+        self._kept = connection
+
     def close(self):
-        """Nothing stays open between two requests."""
+        """Close the connection that stays open between two requests."""
+        if self._kept:
+            self._kept.close()
+            self._kept = None
 
     def _request(self, path, offset):
         host = "[{}]".format(self._host) if ":" in self._host else self._host
-        lines = [
-            "GET {} HTTP/1.1".format(path),
-            "Host: {}:{}".format(host, self._port),
-            "Accept-Encoding: identity",
-            "Connection: close",
-        ]
+        request = "GET {} HTTP/1.1\r\nHost: {}:{}\r\nAccept-Encoding: identity\r\n".format(
+            path, host, self._port
+        )
         if offset:
-            lines.append("Range: bytes={}-".format(offset))
-        return ("\r\n".join(lines) + "\r\n\r\n").encode()
+            request += "Range: bytes={}-\r\n".format(offset)
+        return (request + "\r\n").encode()
 
 
 class _Body:
     """The bytes of an answer: as many as it announced, less those to pass over."""
 
-    def __init__(self, connection, length, skip):
+    def __init__(self, http, connection, length, skip, stays):
+        self._http = http if stays else None
         self._connection = connection
         self._left = length
         scratch = memoryview(bytearray(min(256, skip)))
@@ -62,14 +76,30 @@ class _Body:
         return count
 
     def close(self):
-        self._connection.close()
+        if self._http and not self._left:
+            self._http.keep(self._connection)
+        else:
+            self._connection.close()
+        self._http = None
 
 
 def _answer(connection, path, offset):
-    """Read status and headers; return the body's length, and how much of it to pass over."""
-    status = _status(connection)
-    length, start, retry_after_s = _head(connection)
-    if status >= 500:
+    """Return the body's length, how much to pass over, whether the connection stays open."""
+    status, stays = _status(connection)
+    length = start = None
+    retry_after_s = 0
+    for name, value in _headers(connection):
+        if name == "content-length":
+            length = _number(value)
+        elif name == "content-range":
+            start = _range_start(value)
+        elif name == "retry-after" and is_number(value):
+            retry_after_s = min(_number(value), LONGEST_WAIT_S)
+        elif name == "connection" and value.lower() == "close":
+            stays = False
+        elif name in ("transfer-encoding", "content-encoding"):
+            raise ServerError("the server answered in an encoding that wasn't asked for")
+    if status >= 500 or status in BUSY:
         raise LinkError("the server answered {} for {}".format(status, path), retry_after_s)
     if status not in (200, 206):
         raise ServerError("the server answered {} for {}".format(status, path))
@@ -78,34 +108,19 @@ def _answer(connection, path, offset):
     if status == 206:
         if start != offset:
             raise ServerError("the server sent another range of {} than asked for".format(path))
-        return length, 0
+        return length, 0, stays
     # It ignored the range, as it may: what is here already comes again.
     if length < offset:
         raise ServerError("{} is shorter than what came of it before".format(path))
-    return length, offset
-
-
-def _head(connection):
-    """Return what the headers say: length, start of the range, seconds to wait."""
-    length = start = None
-    retry_after_s = 0
-    for name, value in _headers(connection):
-        if name == "content-length":
-            length = _number(value)
-        elif name == "content-range":
-            start = _range_start(value)
-        elif name == "retry-after" and value.isdigit():
-            retry_after_s = min(int(value), LONGEST_WAIT_S)
-        elif name in ("transfer-encoding", "content-encoding"):
-            raise ServerError("the server answered in an encoding that wasn't asked for")
-    return length, start, retry_after_s
+    return length, offset, stays
 
 
 def _status(connection):
+    """Return the status, and whether the connection stays open unless a header denies it."""
     parts = connection.line().split(b" ", 2)
     if len(parts) < 2 or not parts[0].startswith(b"HTTP/1.") or not parts[1].isdigit():
         raise ServerError("the server does not speak HTTP")
-    return int(parts[1])
+    return int(parts[1]), parts[0] == b"HTTP/1.1"
 
 
 def _headers(connection):
@@ -113,21 +128,22 @@ def _headers(connection):
         line = connection.line()
         if not line:
             return
-        name, _, value = line.partition(b":")
+        pair = line.split(b":", 1)
         try:
-            yield str(name, "utf-8").lower(), str(value.strip(), "utf-8")
+            yield str(pair[0], "utf-8").lower(), str(pair[-1].strip(), "utf-8")
         except ValueError:
             pass  # no header that matters here
     raise ServerError("the server sent too many headers")
 
 
 def _number(value):
-    if not value.isdigit() or len(value) > 12:
-        raise ServerError("the server sent a Content-Length that is none")
+    if not is_number(value) or len(value) > 12:
+        raise ServerError("the server sent a number in a header that is none")
     return int(value)
 
 
 def _range_start(value):
-    unit, _, span = value.partition(" ")
-    start = span.partition("-")[0]
-    return int(start) if unit == "bytes" and start.isdigit() and len(start) <= 12 else None
+    words = value.replace("-", " ").split()
+    if len(words) < 2 or words[0] != "bytes" or not is_number(words[1]):
+        return None
+    return int(words[1])

@@ -1,6 +1,6 @@
 """A JSON reader that holds one value at a time, however long the text is."""
 
-from ota_errors import ManifestError
+from ota_errors import ManifestError, is_number
 
 SPACE = b" \t\r\n"
 ESCAPES = {0x62: 8, 0x66: 12, 0x6E: 10, 0x72: 13, 0x74: 9, 0x22: 0x22, 0x5C: 0x5C, 0x2F: 0x2F}
@@ -40,14 +40,14 @@ class JSONReader:
         return self._sequence(b"[", b"]")
 
     def scalar(self):
-        """Read a string, a whole number, true, false or null."""
+        """Read a string, a whole number from 0 on, true, false or null."""
         first = self.peek()
         if first == 0x22:
             return self._string()
         word = self._word()
         if word in WORDS:
             return WORDS[word]
-        if word.lstrip("-").isdigit():
+        if is_number(word):
             return int(word)
         raise ManifestError("has a value that is no JSON: {}".format(word))
 
@@ -152,11 +152,13 @@ class JSONReader:
         return chr(code).encode()
 
     def _hex4(self):
-        digits = bytes((self._next(), self._next(), self._next(), self._next()))
-        try:
-            return int(digits, 16)
-        except ValueError:
-            raise ManifestError("has an unknown escape")
+        code = 0
+        for _ in range(4):
+            digit = b"0123456789abcdef".find(bytes((self._next(),)).lower())
+            if digit < 0:
+                raise ManifestError("has an unknown escape")
+            code = code << 4 | digit
+        return code
 
     def _text(self, raw):
         try:

@@ -32,6 +32,9 @@ class LinuxBoard(MicroPythonBoard):
     def reset(self):
         self._reset()
 
+    def alarm(self, delay_s, callback):
+        """Nothing: whoever started the application watches over it."""
+
     def running_slot(self):
         return self._running
 

@@ -14,6 +14,7 @@ new name in a folder, which FAT can lose, and goes in one step with the journal.
 """
 
 import os
+import sys
 
 try:
     import binascii
@@ -26,8 +27,11 @@ FOLDER = ".ota"
 VERSION_RECORD = "flash/OTA_VERSION.py"
 NONE = "-"
 ATTEMPTS = 3
+TRIAL_S = 3600
 HASH_DIGITS = 24
 ENTRY_FIELDS = 5
+# A timer that nothing refers to is collected on some ports, and its alarm with it.
+ALARMS = []
 
 
 def exists(path):
@@ -55,9 +59,14 @@ def first_names(folder, wanted, most):
     return found
 
 
+def is_folder(path):
+    """Say whether there is a folder at ``path``."""
+    return exists(path) and os.stat(path)[0] & 0x4000 != 0
+
+
 def remove(path):
-    """Remove a file where there is one."""
-    if exists(path):
+    """Remove a file where there is one; some ports would remove an empty folder, too."""
+    if exists(path) and not is_folder(path):
         os.remove(path)
 
 
@@ -80,6 +89,11 @@ def file_sha256(path, buf):
         return _pour(source, None, buf)
 
 
+def sha256_hex(data):
+    """Return the SHA-256 of ``data`` in hex."""
+    return binascii.hexlify(hashlib.sha256(data).digest()).decode()
+
+
 def copy_file(source_path, target_path, sha256, buf):
     """Copy a file; OSError if what arrives does not have this SHA-256."""
     with open(source_path, "rb") as source:
@@ -90,9 +104,9 @@ def copy_file(source_path, target_path, sha256, buf):
 
 
 def _pour(source, target, buf):
+    view = memoryview(buf)
     # Pycom has one hash at a time, and one left undigested blocks the next for ever.
     sha256 = hashlib.sha256()
-    view = memoryview(buf)
     try:
         while True:
             count = source.readinto(buf)
@@ -145,7 +159,8 @@ class Board:
     takes_firmware = False
 
     def __init__(self):
-        self.roots = {"flash": "/flash" if exists("/flash") else "", "sd": "/sd"}
+        # Not by whether there is a folder of that name: an application may make one.
+        self.roots = {"flash": "/flash" if "/flash" in sys.path else "", "sd": "/sd"}
 
     def running_slot(self):
         """Return the name of the slot that the running firmware is in."""
@@ -167,6 +182,21 @@ class Board:
         import machine
 
         machine.reset()
+
+    def alarm(self, delay_s, callback):
+        """Have ``callback()`` called after a time, whatever the application does until then."""
+        from machine import Timer
+
+        for number in (-1, 3, 1):  # a virtual one, else the last that the chip has
+            try:
+                timer = Timer(number)
+            except ValueError:
+                continue
+            timer.init(
+                mode=Timer.ONE_SHOT, period=delay_s * 1000, callback=lambda timer: callback()
+            )
+            ALARMS.append(timer)
+            return
 
 
 class Esp32(Board):
@@ -209,7 +239,15 @@ class Pycom(Board):
         import pycom
 
         chosen = pycom.FACTORY if name == "Factory" else pycom.OTA_0
-        pycom.bootmgr(boot_partition=chosen, reset=True)
+        try:
+            pycom.bootmgr(boot_partition=chosen, reset=True)
+        except ValueError as error:
+            raise OSError(str(error))
+
+    def alarm(self, delay_s, callback):
+        from machine import Timer
+
+        ALARMS.append(Timer.Alarm(lambda alarm: callback(), delay_s))
 
 
 def find_board():
@@ -259,13 +297,13 @@ class Recovery:
 
     def absolute(self, path):
         """Return where a release's path lies on this device."""
-        root, _, rest = path.partition("/")
+        root, rest = path.split("/", 1)
         return self.board.roots[root] + "/" + rest
 
     def stored(self, path, sha256):
         """Return where the contents with this hash are kept, on the file system of ``path``."""
-        root = path.partition("/")[0]
-        return "{}/{}/{}".format(self.board.roots[root], FOLDER, sha256[:HASH_DIGITS])
+        folder = self.board.roots[path.split("/", 1)[0]]
+        return "{}/{}/{}".format(folder, FOLDER, sha256[:HASH_DIGITS])
 
     def at_boot(self):
         """Go on with what the last boot left; returns the state, unless the device resets."""
@@ -301,13 +339,15 @@ class Recovery:
             self.note(b"back", reason)
         self.log("update: going back")
         self._keep_recovery()
+        reason = self.reason
         try:
             self._carry_out(3)
         except OSError as error:
-            # A card that is missing may come back; the device can't wait for it for ever.
+            self.log("update: {}".format(error))
+            # A card may answer after a reset; the device can't wait for it for ever.
             if self.note(b"tried") < ATTEMPTS:
-                raise
-            self.log("update: not all could be put back: {}".format(error))
+                self.board.reset()
+            reason += "; not all could be put back: {}".format(error)
         slot = self.header[5]
         if slot not in (NONE, self.board.running_slot()):
             if self.note(b"switch") <= ATTEMPTS:
@@ -317,7 +357,7 @@ class Recovery:
         elif slot != NONE:
             # The bootloader takes the old image for a new one, since it was chosen anew.
             self.board.keep_slot()
-        self.end("rolled back", self.reason)
+        self.end("rolled back", reason)
 
     def count_boot(self):
         """Count a boot on trial: go back after the last, see to the firmware before that."""
@@ -331,6 +371,29 @@ class Recovery:
                 self.board.boot_slot(self.header[4])
             except OSError as error:
                 self.go_back("the firmware does not start: {}".format(error))
+            self.board.reset()
+
+    def confirm(self):
+        """End the trial: the new release stays. Without the new firmware, see count_boot."""
+        slot = self.header[4]
+        if slot not in (NONE, self.board.running_slot()):
+            self.count_boot()
+        if slot != NONE:
+            self.board.keep_slot()
+        self.end("installed", "")
+
+    def outcome(self):
+        """Return (result, version, previous version, reason) of the last update, or None."""
+        try:
+            with open(self.folder + "/outcome", "r") as record:
+                fields = record.read().split("\t")
+        except (OSError, ValueError):
+            return None
+        return tuple(fields) if len(fields) == 4 else None
+
+    def expire(self):
+        """The time of the trial is over: reset unless it has ended."""
+        if exists(self.journal):
             self.board.reset()
 
     def note(self, name, text=""):
@@ -353,8 +416,8 @@ class Recovery:
         if not exists(self.journal):
             return
         header = None
-        sha256 = hashlib.sha256()
         with open(self.journal, "rb") as journal:
+            sha256 = hashlib.sha256()
             try:
                 line = journal.readline()
                 while line and not line.startswith(b"end\t"):
@@ -368,10 +431,10 @@ class Recovery:
             self.header = header.decode().rstrip("\n").split("\t")
             while line:
                 line = journal.readline()
-                name, _, text = line.rstrip(b"\n").partition(b"\t")
-                self.notes[name] = self.notes.get(name, 0) + 1
-                if name == b"back":
-                    self.reason = text.decode()
+                note = line.rstrip(b"\n").split(b"\t", 1)
+                self.notes[note[0]] = self.notes.get(note[0], 0) + 1
+                if note[0] == b"back":
+                    self.reason = note[1].decode()
 
     def _entries(self):
         # The header and the end have another number of fields.
@@ -395,6 +458,9 @@ class Recovery:
             raise failure
 
     def _carry_out_one(self, fields, column, buf):
+        root = self.board.roots[fields[0].split("/", 1)[0]]
+        if root and not exists(root):
+            raise OSError("there is no {}".format(root))
         if fields[column] == NONE:
             self._remove(fields[0])
         else:
@@ -404,18 +470,18 @@ class Recovery:
         target = self.absolute(path)
         if exists(target) and os.stat(target)[6] == size and file_sha256(target, buf) == sha256:
             return
-        make_folders(target, self.absolute(path.partition("/")[0] + "/")[:-1])
+        make_folders(target, self.board.roots[path.split("/", 1)[0]])
         copy_file(self.stored(path, sha256), target, sha256, buf)
 
     def _remove(self, path):
         remove(self.absolute(path))
-        parent = path.rpartition("/")[0]
+        parent = path[: path.rfind("/")]
         try:
             while "/" in parent:
                 # A cut may have come between two of these: go on above what is gone.
                 if exists(self.absolute(parent)):
                     os.rmdir(self.absolute(parent))
-                parent = parent.rpartition("/")[0]
+                parent = parent[: parent.rfind("/")]
         except OSError:
             pass  # not empty
 
@@ -424,10 +490,11 @@ class Recovery:
         copies = []
         with self._entries() as entries:
             for fields in entries:
-                folder, _, name = self.absolute(fields[0]).rpartition("/")
-                if name.startswith("ota_recovery."):
-                    copy = folder + "/ota_saved." + name.partition(".")[2]
-                    copies.append((folder + "/" + name, copy, (fields[1], fields[3])))
+                path = self.absolute(fields[0])
+                at = path.rfind("/ota_recovery.")
+                if at >= 0 and path.rfind("/") == at:
+                    copy = path[:at] + "/ota_saved" + path[path.rfind(".") :]
+                    copies.append((path, copy, (fields[1], fields[3])))
         return copies
 
     def _keep_recovery(self):
@@ -469,15 +536,23 @@ class Recovery:
                         self.log("update: {} stays: {}".format(name, error))
 
 
-def recover(board=None, log=None):
+def recover(board=None, log=None, trial_s=TRIAL_S):
     """Go on with an update that a reset cut short; call it first thing in boot.py.
 
-    Returns "idle", or "trial" while a new release waits for confirm(). What fails is
-    logged and left for the next boot: whatever it is, the device must start.
+    Returns "idle", or "trial" while a new release waits for confirm(); not confirmed after
+    ``trial_s`` (0: never), the device resets. What fails is logged and left for the next boot, which
+    comes then at the latest: whatever it is, the device must start.
     """
     log = log or _no_log
+    recovery = state = None
     try:
-        return Recovery(board or find_board(), log).at_boot()
+        recovery = Recovery(board or find_board(), log)
+        state = recovery.at_boot()
     except Exception as error:
         log("update: recovery failed: {}".format(repr(error)))
-        return "failed"
+    if trial_s and recovery and state != "idle" and exists(recovery.journal):
+        try:
+            recovery.board.alarm(trial_s, recovery.expire)
+        except Exception as error:
+            log("update: no alarm: {}".format(repr(error)))
+    return state or "failed"

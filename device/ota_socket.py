@@ -1,14 +1,18 @@
 """A TCP connection with time-outs, short reads made good and no unbounded line."""
 
-import socket
+try:
+    import select
+    import socket
+except ImportError:
+    import uselect as select
+    import usocket as socket
 
 from ota_errors import LinkError, ServerError
 
 LONGEST_LINE_BYTES = 1024
 # Slower than this on the whole, and a connection counts as stalled.
 SLOWEST_BYTES_PER_S = 32
-# MicroPython's readinto returns only when all is there: small reads let the pace be seen.
-LONGEST_READ_BYTES = 128
+AHEAD_BYTES = 128
 
 
 class Connection:
@@ -17,19 +21,23 @@ class Connection:
     def __init__(self, host, port, timeout_s, board):
         self._timeout_s = timeout_s
         self._board = board
-        self._start_ms = board.ticks_ms()
-        self._received = 0
-        self._byte = bytearray(1)
+        self._ahead = bytearray(AHEAD_BYTES)
+        self._at = self._end = 0
         self._socket = None
+        self.restart_clock()
         try:
             # The form that every port's connect() takes; names work as well as numbers.
             address = socket.getaddrinfo(host, port)[0][-1]
             self._socket = socket.socket()
             self._socket.settimeout(timeout_s)
             self._socket.connect(address)
-            self._reader = self._socket
-            if not hasattr(self._reader, "readinto"):
-                self._reader = self._socket.makefile("rb", 0)
+            # From here on poll() waits: a read with a time-out would wait for a full
+            # buffer, so that a server could hold it for ever with a byte now and then.
+            self._socket.setblocking(False)
+            self._poll = select.poll()
+            self._poll.register(self._socket, select.POLLIN)
+            name = "readinto" if hasattr(self._socket, "readinto") else "recv_into"
+            self._readinto = getattr(self._socket, name)
         except Exception as error:  # TimeoutError is no OSError everywhere
             self.close()
             raise LinkError("no connection to {}:{}: {}".format(host, port, error))
@@ -47,29 +55,35 @@ class Connection:
         except Exception as error:
             raise LinkError("the connection broke: {}".format(error))
 
+    def is_idle(self):
+        """Say whether it is open, and nothing has come that nobody asked for."""
+        return self._at == self._end and not self._poll.poll(0)
+
     def readinto(self, view):
         """Read up to ``len(view)`` bytes, perhaps less; 0 at the end of the stream."""
-        try:
-            count = self._reader.readinto(memoryview(view)[:LONGEST_READ_BYTES])
-        except Exception as error:
-            raise LinkError("the connection broke: {}".format(error))
-        if count is None:
-            raise LinkError("the server fell silent")
-        self._received += count
-        elapsed_s = self._board.elapsed_ms(self._start_ms) // 1000
-        if elapsed_s > self._timeout_s + self._received // SLOWEST_BYTES_PER_S:
-            raise LinkError("the server is too slow")
+        count = min(len(view), self._end - self._at)
+        if not count:
+            return self._receive(view)
+        # One by one: not every port can assign to a slice.
+        for index in range(count):
+            view[index] = self._ahead[self._at + index]
+        self._at += count
         return count
 
     def line(self):
-        """Read a line without its end; byte by byte, so that nothing after it is taken."""
+        """Read a line without its end."""
         line = bytearray()
         while True:
-            if not self.readinto(self._byte):
-                raise LinkError("the connection closed in the middle of a line")
-            if self._byte[0] == 0x0A:
+            if self._at == self._end:
+                self._at = 0
+                self._end = self._receive(self._ahead)
+                if not self._end:
+                    raise LinkError("the connection closed in the middle of a line")
+            byte = self._ahead[self._at]
+            self._at += 1
+            if byte == 0x0A:
                 return bytes(line).rstrip(b"\r")
-            line.extend(self._byte)
+            line.append(byte)
             if len(line) > LONGEST_LINE_BYTES:
                 raise ServerError("the server sent a line that is too long")
 
@@ -81,3 +95,21 @@ class Connection:
             except OSError:
                 pass  # closed by the other side already
             self._socket = None
+
+    def _receive(self, view):
+        count = None
+        while count is None:
+            try:
+                if not self._poll.poll(self._timeout_s * 1000):
+                    raise LinkError("the server fell silent")
+                count = self._readinto(view)
+            except (OSError, ValueError) as error:
+                raise LinkError("the connection broke: {}".format(error))
+            self._check_pace(count or 0)
+        return count
+
+    def _check_pace(self, count):
+        self._received += count
+        elapsed_s = self._board.elapsed_ms(self._start_ms) // 1000
+        if elapsed_s > self._timeout_s + self._received // SLOWEST_BYTES_PER_S:
+            raise LinkError("the server is too slow")

@@ -7,7 +7,7 @@
 import os
 import sys
 
-EXAMPLES = __file__.rpartition("/")[0] or "."
+EXAMPLES = "/".join(__file__.split("/")[:-1]) or "."
 sys.path.insert(0, EXAMPLES + "/..")
 
 import ota_recovery  # noqa: E402

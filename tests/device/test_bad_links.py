@@ -209,7 +209,7 @@ class TestFTP:
             ({"RETR": "450 busy"}, "LinkError"),
             ({"EPSV": "229 nonsense"}, "ServerError"),
             ({"EPSV": "229 (|||1|)"}, "LinkError"),
-            ({"EPSV": "229 (|||99999|)"}, "LinkError"),
+            ({"EPSV": "229 (|||99999|)"}, "ServerError"),
             ({"EPSV": "500 what?", "PASV": "227 nonsense"}, "ServerError"),
             ({"done": "426 broke off"}, "LinkError"),
             ({"done": ""}, "ServerError"),

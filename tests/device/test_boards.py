@@ -127,7 +127,9 @@ def test_esp32_polls_and_confirms_once_it_is_on_the_network(esp32):
     assert esp32.file("ota_1")[: len(IMAGE)] == IMAGE
     with esp32.offers_nothing() as server:
         boot = esp32.start(server.port)
-    assert boot.all("board") == ["wifi workshop secret", "valid"]
+    # The alarm rings in vain: confirmed is confirmed.
+    assert boot.all("board") == ["alarm", "wifi workshop secret", "valid", "rings"]
+    assert not boot.was_reset
     assert esp32.tree() == esp32.new
 
 

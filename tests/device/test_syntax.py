@@ -32,7 +32,8 @@ def test_there_are_modules_to_check():
         "json.dumps(x, separators=(',', ':'))", "json.dumps(x, sort_keys=True)", "import random",
         "from random import choice", "import ujson", "import uzlib", "s.sendall(b'')",
         "ssl.SSLContext()", "x.startswith(('a', 'b'))", "x.endswith(('a', 'b'))", "print('x')",
-        "match x:\n  case 1: pass", "def f(*args: int): pass", "lambda a, /: a",
+        "x.partition('a')",
+        "x.rpartition('a')", "x.splitlines()", "match x:\n  case 1: pass", "def f(*args: int): pass", "lambda a, /: a",
     ],
 )  # fmt: skip
 def test_each_limit_is_found(source):

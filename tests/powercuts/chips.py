@@ -155,3 +155,14 @@ class Machine:
     @staticmethod
     def reset():
         raise Reset
+
+    class Timer:
+        """An alarm that never comes: the simulation starts the device anew by itself."""
+
+        ONE_SHOT = 0
+
+        def __init__(self, number):
+            pass
+
+        def init(self, mode, period, callback):
+            pass

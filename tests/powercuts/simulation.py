@@ -15,6 +15,7 @@ import vfs
 from chips import Esp32, FlashChip, Machine, Power, PowerCut, Reset
 
 sys.path.insert(0, sys.argv[1])
+sys.path.append("/flash")  # as on boards that have their flash there
 LIBRARY = sys.argv[1]
 BLOCKS = {"lfs": 4096, "fat": 512, "pycom-fat": 512}
 FLASH_BYTES = 320 * 1024
@@ -29,10 +30,18 @@ sys.modules["machine"] = Machine
 
 import hashlib  # noqa: E402
 
-import ota_draft  # noqa: E402
+import ota_draft  # noqa: E402, F401
 import ota_esp32  # noqa: E402
-import ota_stage  # noqa: E402, F401
+import ota_json  # noqa: E402, F401
+import ota_manifest  # noqa: E402, F401
+import ota_fetch  # noqa: E402, F401
 from OTA import OTA  # noqa: E402
+
+# An update drops these from memory; compiling them anew takes long.
+DROPPED = {
+    name: sys.modules[name]
+    for name in ("ota_draft", "ota_fetch", "ota_json", "ota_manifest", "ota_rules")
+}
 
 
 def read_library(name):
@@ -268,16 +277,18 @@ class Device:
         try:
             with open("/flash/boot.py") as source:
                 text = source.read()
+            # What boot.py raises would keep main.py from being started, on some ports.
             exec(text, {})
-            self.boot_py_failed = not text
-        except (OSError, ImportError, AttributeError) as error:
-            # FAT can lose boot.py while it is replaced: main.py still starts.
-            self.boot_py_failed = True
-            if self.kind == "lfs":
+        except (OSError, ImportError, AttributeError, SyntaxError) as error:
+            if power.on:
                 raise AssertionError(f"boot.py failed: {error!r}") from error
+            raise
         finally:
             sys.path[:] = path
-        sys.modules["ota_draft"] = ota_draft  # an update drops it; compiling it takes long
+        # FAT can lose the content of boot.py while it is replaced: main.py still starts.
+        self.boot_py_failed = not text
+        sys.modules.update(DROPPED)
+        assert ota_recovery.Board().roots["flash"] == "/flash"
         ota = MemoryOTA(board=ota_esp32.Esp32Board(), trial_boots=self.trial_boots)
         if self.boot_py_failed:
             self.lost_boot_py = True
@@ -304,7 +315,7 @@ class Device:
     def _application(self, ota):
         """What main.py does in each scenario; true once the update has come to its end."""
         outcome = ota.outcome()
-        if outcome and ota._transaction.state() == "idle":
+        if outcome and ota._recovery.state() == "idle":
             self._outcome = outcome[0]
             if self._last_tree != self._expected(outcome[0]):
                 raise AssertionError(f"the outcome {outcome} is not what is there")
@@ -312,7 +323,7 @@ class Device:
             if outcome[0] != wanted:
                 raise AssertionError(f"the outcome is {outcome}")
             return True
-        if ota._transaction.state() == "trial":
+        if ota._recovery.state() == "trial":
             self._on_trial(ota)
             return False
         ota.update()

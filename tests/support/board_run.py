@@ -2,7 +2,7 @@
 
     board_run.py DEVICE_LIBRARY FOLDER KIND PORT
 
-FOLDER/flash is mounted as /flash. The modules ``pycom``, ``esp32``, ``network``,
+FOLDER/flash is the flash: /flash on a Pycom, the root on the others. The modules ``pycom``, ``esp32``, ``network``,
 ``machine``, ``hashlib``, ``socket`` and ``time`` are stand-ins as strict as the boards.
 """
 
@@ -14,7 +14,9 @@ import time
 
 import vfs
 
-LIBRARY, FOLDER, KIND, PORT = sys.argv[1:5]
+KIND, PORT = sys.argv[3:5]
+# The machine's own files, out of the device's way.
+LIBRARY, FOLDER = "/host" + sys.argv[1], "/host" + sys.argv[2]
 MOST_UPLINKS = 6
 ASK_FOR_UPDATE_AT = 3
 
@@ -107,7 +109,7 @@ class Esp32Partition:
     RUNNING = 0
     TYPE_APP = 0
     SLOT_BYTES = 1 << 20
-    running = load("boot", b"ota_0").decode()
+    running = None
 
     def __init__(self, which=0):
         self.label = self.running
@@ -253,6 +255,32 @@ def address(host, port):
     return socket.getaddrinfo("127.0.0.1", int(PORT))
 
 
+class Alarm:
+    """Both kinds of timer; what was set comes when the application would sleep for good."""
+
+    ONE_SHOT = 0
+    callback = None
+
+    def __init__(self, number):
+        if number < 0:
+            raise ValueError("this chip has no virtual timers")
+
+    def init(self, mode, period, callback):
+        assert mode == self.ONE_SHOT and period > 1000
+        Alarm.set(callback)
+
+    @staticmethod
+    def set(callback, seconds=None):
+        say("alarm")
+        Alarm.callback = callback
+
+    @staticmethod
+    def ring():
+        if Alarm.callback:
+            say("rings")
+            Alarm.callback(None)
+
+
 class Sleep:
     count = 0
 
@@ -260,13 +288,18 @@ class Sleep:
     def sleep(seconds):
         Sleep.count += 1
         if Sleep.count > 20:
+            Alarm.ring()
             raise PowerOff
 
 
 def install_stand_ins():
     modules = sys.modules
     channel = Namespace(voltage=lambda: 1234)
-    modules["machine"] = Namespace(reset=reset, ADC=lambda: Namespace(channel=lambda pin: channel))
+    modules["machine"] = Namespace(
+        reset=reset,
+        ADC=lambda: Namespace(channel=lambda pin: channel),
+        Timer=Namespace(Alarm=Alarm.set) if KIND == "pycom" else Alarm,
+    )
     modules["time"] = Namespace(
         sleep=Sleep.sleep,
         sleep_ms=lambda ms: Sleep.sleep(0),
@@ -286,16 +319,20 @@ def install_stand_ins():
     else:
         modules["network"] = Namespace(WLAN=StockWLAN, STA_IF="station")
         if KIND == "esp32":
+            Esp32Partition.running = load("boot", b"ota_0").decode()
             modules["esp32"] = Namespace(Partition=Esp32Partition)
 
 
 def start():
-    vfs.mount(vfs.VfsPosix(FOLDER + "/flash"), "/flash")
-    os.chdir("/flash")
-    sys.path[:] = ["/flash", "/flash/lib", LIBRARY]
+    flash = "/flash" if KIND == "pycom" else ""
+    vfs.mount(vfs.VfsPosix("/"), "/host")
+    vfs.umount("/")
+    vfs.mount(vfs.VfsPosix(sys.argv[2] + "/flash"), flash or "/")
+    os.chdir(flash or "/")
+    sys.path[:] = ["", flash, flash + "/lib", LIBRARY]
     install_stand_ins()
     for name in ("boot.py", "main.py"):
-        with open("/flash/" + name) as source:
+        with open(flash + "/" + name) as source:
             exec(source.read(), {"__name__": "__main__"})
 
 

@@ -3,6 +3,10 @@
 import ast
 
 MISSING_METHODS = {
+    "partition": "split(x, 1)",
+    "rpartition": "rfind and a slice",
+    "splitlines": "split",
+    "center": "format",
     "hex": "binascii.hexlify",
     "fromhex": "binascii.unhexlify",
     "hexdigest": "binascii.hexlify(h.digest())",

@@ -60,8 +60,8 @@ class RawServer:
     def content(self, path: str) -> bytes | None:
         return self.served.get(path.partition("?")[0])
 
-    def deliver(self, connection: socket.socket, path: str, whole: bytes) -> bool:
-        """Send what the fault makes of an answer; say whether all of it went out."""
+    def deliver(self, connection: socket.socket, path: str, whole: bytes) -> bytes | None:
+        """Send what the fault makes of an answer; return that, None if it ended in disorder."""
         data, ending = self.fault(path, whole)
         connection.sendall(data)
         self.sent_bytes += len(data)
@@ -73,7 +73,7 @@ class RawServer:
             self._send_endlessly(connection, data[-1:] or b"x")
         elif ending == RESET:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        return len(data) >= len(whole)
+        return data if ending == CLOSE else None
 
     def _send_endlessly(self, connection: socket.socket, unit: bytes) -> None:
         sent = 0
@@ -95,6 +95,7 @@ class RawServer:
             except OSError:
                 return
             connection.settimeout(PATIENCE_S)
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._start(self._run, connection)
 
     def _run(self, connection: socket.socket) -> None:
@@ -106,19 +107,24 @@ class RawServer:
 
 
 class RawHTTPServer(RawServer):
-    """Answers one GET a connection, with Range."""
+    """Answers GET, with Range; a connection stays open until an answer is tampered with."""
 
     ranges = True
+    connections = 0
 
     def serve(self, connection: socket.socket) -> None:
-        request = connection.makefile("rb")
-        path = request.readline().decode().split(" ")[1]
-        headers = {}
-        for line in iter(request.readline, b"\r\n"):
-            name, _, value = line.decode().partition(":")
-            headers[name.lower()] = value.strip()
-        self.requests.append(path)
-        self.deliver(connection, path, self.answer(path, headers))
+        self.connections += 1
+        reader = connection.makefile("rb")
+        for request in iter(reader.readline, b""):
+            path = request.decode().split(" ")[1]
+            headers = {}
+            for line in iter(reader.readline, b"\r\n"):
+                name, _, value = line.decode().partition(":")
+                headers[name.lower()] = value.strip()
+            self.requests.append(path)
+            answer = self.answer(path, headers)
+            if self.deliver(connection, path, answer) != answer:
+                return
 
     def answer(self, path: str, headers: dict[str, str]) -> bytes:
         body = self.content(path)
@@ -199,8 +205,9 @@ class _FTPSession:
         with data:
             data.settimeout(PATIENCE_S)
             body, self.offset = body[self.offset :], 0
-            was_whole = self.server.deliver(data, name, body)
-        self.say(self.server.replies.get("done", "226 done" if was_whole else "426 broke off"))
+            sent = self.server.deliver(data, name, body) or b""
+        done = "226 done" if len(sent) >= len(body) else "426 broke off"
+        self.say(self.server.replies.get("done", done))
 
     def __getattr__(self, command: str):
         answers = {"pass": "230 logged in"}

@@ -1,4 +1,7 @@
-"""Fetches contents over as many connections as it takes, and checks their hash."""
+"""The third part of an update: the contents, fetched and checked.
+
+Over as many connections as it takes; what has come is gone on with, also after a reset.
+"""
 
 try:
     import binascii
@@ -8,20 +11,41 @@ except ImportError:
     import uhashlib as hashlib
 
 from ota_errors import IntegrityError, LinkError
+from ota_recovery import ENTRY_FIELDS, NONE, Lines
+from ota_sink import FileSink
 
+# What a Pycom takes at once, and a block of an ESP32's slot.
+BUFFER_BYTES = 4096
 # What a connection has to bring before its end no longer counts as a failed attempt.
 PROGRESS_BYTES = 16384
 
 
-class Download:
+class Fetch:
     """The downloads of one update, with their progress and their retries."""
 
-    def __init__(self, ota, buf, total_bytes):
+    def __init__(self, ota, recovery, total_bytes):
         self._ota = ota
-        self._buf = buf
+        self._recovery = recovery
+        self._buf = bytearray(BUFFER_BYTES)
         self._total_bytes = total_bytes
         self._done_bytes = 0
         self._filled = 0
+
+    def files(self):
+        """Bring the contents that the draft names into the store."""
+        with Lines(self._recovery.folder + "/draft", ENTRY_FIELDS + 1) as drafted:
+            for path, sha256, size, _, _, url_path in drafted:
+                if url_path != NONE:
+                    sink = FileSink(self._recovery.stored(path, sha256))
+                    self.fetch(url_path, int(size), sha256, sink, path)
+
+    def firmware(self, url_path, size, sha256, version):
+        """Bring a firmware into the other slot; return the names of that one and of this."""
+        board = self._ota.board
+        slot = board.open_slot(self._recovery.folder + "/slot", sha256)
+        self.fetch(url_path, size, sha256, slot, "firmware " + version)
+        slot.check()
+        return slot.name, board.running_slot()
 
     def fetch(self, path, size, sha256, sink, what):
         """Bring the content of ``path`` into ``sink``; raise if it can't be had or is wrong."""
@@ -86,7 +110,13 @@ class Download:
                 self._filled = 0
                 at += wanted
                 yield wanted
-            if stream.readinto(view[:1]):
+            if self._goes_on(stream, view[:1]):
                 raise IntegrityError("{} is longer than the manifest says".format(path))
         finally:
             stream.close()
+
+    def _goes_on(self, stream, view):
+        try:
+            return stream.readinto(view)
+        except LinkError:
+            return 0  # all of it is here; its hash tells whether it is right

@@ -2,7 +2,7 @@
 
 So no power cut ever finds it half replaced, also on FAT, which can't replace a
 file in one step. The recovery code itself may change: then the update keeps a
-copy of the old one, ota_saved, until the new one has proved itself.
+copy of the old one, ota_prev, until the new one has proved itself.
 """
 
 
@@ -12,7 +12,7 @@ def run(**options):
     An exception in boot.py would keep some ports from starting main.py.
     """
     log = options.get("log") or (lambda message: None)
-    for name in ("ota_recovery", "ota_saved"):
+    for name in ("ota_recovery", "ota_prev"):
         try:
             return __import__(name).recover(**options)
         except Exception as error:

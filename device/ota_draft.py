@@ -171,16 +171,16 @@ class Draft:
             raise SpaceError("there is no file system at {}".format(folder))
         # As FAT finds it, under whatever letters.
         folded = exists(folder + "/" + FOLDER.upper())
-        names = rest.split("/")
-        for name in names:
-            here = folder + "/" + name
+        at = 0
+        while at >= 0:
+            at = rest.find("/", at + 1)
+            here = folder + "/" + (rest if at < 0 else rest[:at])
             if not exists(here):
                 return
-            if is_folder(here) == (name is names[-1]):
+            if is_folder(here) == (at < 0):
                 raise ManifestError("has {} where the device has something else".format(path))
-            if folded and not first_names(folder or "/", lambda found: found == name, 1):
+            if folded and not _is_listed(here):
                 raise ManifestError("has {}, which is here in other letters".format(path))
-            folder = here
 
     def _keep_old(self):
         """Copy what the update replaces or deletes; a moved file need not be fetched then."""
@@ -249,6 +249,12 @@ class Draft:
     def _stored_blocks(self, path, sha256, block):
         stored = self._recovery.stored(path, sha256)
         return -(-os.stat(stored)[6] // block) if exists(stored) else 0
+
+
+def _is_listed(path):
+    """Say whether the folder lists this name, letter for letter."""
+    at = path.rfind("/")
+    return len(first_names(path[:at] or "/", lambda name: name == path[at + 1 :], 1)) > 0
 
 
 class _List:

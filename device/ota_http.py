@@ -86,19 +86,7 @@ class _Body:
 def _answer(connection, path, offset):
     """Return the body's length, how much to pass over, whether the connection stays open."""
     status, stays = _status(connection)
-    length = start = None
-    retry_after_s = 0
-    for name, value in _headers(connection):
-        if name == "content-length":
-            length = _number(value)
-        elif name == "content-range":
-            start = _range_start(value)
-        elif name == "retry-after" and is_number(value):
-            retry_after_s = min(_number(value), LONGEST_WAIT_S)
-        elif name == "connection" and value.lower() == "close":
-            stays = False
-        elif name in ("transfer-encoding", "content-encoding"):
-            raise ServerError("the server answered in an encoding that wasn't asked for")
+    length, start, retry_after_s, closes = _head(connection)
     if status >= 500 or status in BUSY:
         raise LinkError("the server answered {} for {}".format(status, path), retry_after_s)
     if status not in (200, 206):
@@ -108,11 +96,30 @@ def _answer(connection, path, offset):
     if status == 206:
         if start != offset:
             raise ServerError("the server sent another range of {} than asked for".format(path))
-        return length, 0, stays
+        return length, 0, stays and not closes
     # It ignored the range, as it may: what is here already comes again.
     if length < offset:
         raise ServerError("{} is shorter than what came of it before".format(path))
-    return length, offset, stays
+    return length, offset, stays and not closes
+
+
+def _head(connection):
+    """Return what the headers say: length, start of the range, seconds to wait, the end."""
+    length = start = None
+    retry_after_s = 0
+    closes = False
+    for name, value in _headers(connection):
+        if name == "content-length":
+            length = _number(value)
+        elif name == "content-range":
+            start = _range_start(value)
+        elif name == "retry-after" and is_number(value):
+            retry_after_s = min(_number(value), LONGEST_WAIT_S)
+        elif name == "connection":
+            closes = value.lower() == "close"
+        elif name in ("transfer-encoding", "content-encoding"):
+            raise ServerError("the server answered in an encoding that wasn't asked for")
+    return length, start, retry_after_s, closes
 
 
 def _status(connection):

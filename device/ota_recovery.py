@@ -493,7 +493,7 @@ class Recovery:
                 path = self.absolute(fields[0])
                 at = path.rfind("/ota_recovery.")
                 if at >= 0 and path.rfind("/") == at:
-                    copy = path[:at] + "/ota_saved" + path[path.rfind(".") :]
+                    copy = path[:at] + "/ota_prev" + path[path.rfind(".") :]
                     copies.append((path, copy, (fields[1], fields[3])))
         return copies
 
@@ -540,8 +540,8 @@ def recover(board=None, log=None, trial_s=TRIAL_S):
     """Go on with an update that a reset cut short; call it first thing in boot.py.
 
     Returns "idle", or "trial" while a new release waits for confirm(); not confirmed after
-    ``trial_s`` (0: never), the device resets. What fails is logged and left for the next boot, which
-    comes then at the latest: whatever it is, the device must start.
+    ``trial_s`` (0: never), the device resets. What fails is logged and left for the next
+    boot, which comes then at the latest: whatever it is, the device must start.
     """
     log = log or _no_log
     recovery = state = None

@@ -47,7 +47,7 @@ def checked_path(path, roots):
     # What FAT takes: a name that fails must fail here, not half-way through an update.
     if len(path.encode()) > LONGEST_PATH_BYTES or any(_impossible(part) for part in parts):
         raise ManifestError("has an impossible path: {}".format(path[:80]))
-    if parts[-1].lower().startswith("ota_saved."):
+    if parts[-1].lower().startswith("ota_prev."):
         raise ManifestError("has the name of recovery's own copy")
     return path
 

@@ -88,7 +88,7 @@ def test_the_unchanged_one_is_good(ota, tmp_path):
         "etc/passwd", "/etc/passwd", "//flash/x", "flash", "flash/", "flash//x", "flash/../x",
         "flash/a/../../x", "../flash/x", "flash/./x", "x.py", "", "flash/a\u0000b", "flash/a\nb",
         "flash/a\tb", "flash\\x", "flash/a:b", "flash/.ota/journal", "flash/.OTA/journal",
-        "sd/.ota/x", "flash/lib/ota_saved.py", "flash/" + "x" * 300, "flash/" + "d/" * 120 + "x",
+        "sd/.ota/x", "flash/lib/ota_prev.py", "flash/" + "x" * 300, "flash/" + "d/" * 120 + "x",
         None, 7, ["flash/x"], {"a": 1}, True,
     ],
 )  # fmt: skip

@@ -1,7 +1,9 @@
-"""What lasts over a power cut: a flash chip, and the slots of an ESP32 (under MicroPython)."""
+"""What lasts over a power cut: flash chips, and the firmware slots (under MicroPython)."""
 
-SLOT_BLOCKS = 4
+SLOT_BLOCKS = 20
+SLOT_BYTES = SLOT_BLOCKS * 4096
 EIO = -5
+UNIT_BYTES = 4096
 
 
 class PowerCut(BaseException):
@@ -13,53 +15,61 @@ class Reset(BaseException):
 
 
 class Power:
-    """Counts writes to anything that lasts, and fails at the chosen one."""
+    """Counts writes to anything that lasts, and fails at the chosen ones.
+
+    Cut 2 * n comes before write n, cut 2 * n + 1 in the middle of it.
+    """
 
     def __init__(self):
         self.on = True
         self.writes = 0
         self.cuts = []
 
-    def restore(self):
-        self.on = True
+    def write(self, memory, start, data, erases=False):
+        """Write ``data``, or half of it; what ``erases`` is blank then, as that takes longest."""
+        if self._fails():
+            if self.half and erases:
+                memory[start : start + len(data)] = b"\xff" * len(data)
+            elif self.half:
+                middle = len(data) // 2
+                memory[start : start + middle] = data[:middle]
+            raise PowerCut
+        memory[start : start + len(data)] = data
 
-    def write(self, memory, start, data, unit_bytes):
-        """Write ``data``, or half of it and no more."""
+    def write_record(self, memory, data):
+        """Write a bootloader's record: it has two, and takes the other if one is torn."""
+        if self._fails():
+            raise PowerCut
+        memory[:] = data
+
+    def _fails(self):
         if not self.on:
             raise PowerCut
         if self.cuts and self.writes == self.cuts[0] // 2:
-            half = self.cuts.pop(0) % 2
+            self.half = self.cuts.pop(0) % 2
             self.writes = 0
             self.on = False
-            if half:
-                self._tear(memory, start, data, unit_bytes)
-            raise PowerCut
+            return True
         self.writes += 1
-        memory[start : start + len(data)] = data
-
-    def _tear(self, memory, start, data, unit_bytes):
-        if unit_bytes > len(data):
-            # Erased as a whole, then written back up to the middle of the new data.
-            first = start - start % unit_bytes
-            kept = bytes(memory[first:start])
-            memory[first : first + unit_bytes] = b"\xff" * unit_bytes
-            memory[first:start] = kept
-        middle = len(data) // 2
-        memory[start : start + middle] = data[:middle]
+        return False
 
 
 class FlashChip:
-    """A block device in a bytearray, for LittleFS (erase, then program) and for FAT."""
+    """A block device in a bytearray.
 
-    def __init__(self, power, memory, block_bytes, unit_bytes):
+    LittleFS erases a block and programs it by parts; under FAT, a write replaces a sector,
+    which ``erases`` it before if the sector lies on flash.
+    """
+
+    def __init__(self, power, memory, block_bytes, erases):
         self.power = power
         self.memory = memory
         self.block_bytes = block_bytes
-        self.unit_bytes = unit_bytes
+        self.erases = erases
 
     def readblocks(self, block, buf, offset=0):
         if not self.power.on:
-            return EIO  # no exception here: the garbage collector may be asking, see _boot
+            return EIO  # no exception here: the garbage collector may be asking
         start = block * self.block_bytes + offset
         buf[:] = self.memory[start : start + len(buf)]
         return 0
@@ -70,41 +80,102 @@ class FlashChip:
         view = memoryview(buf)
         start = block * self.block_bytes + offset
         for at in range(0, len(buf), self.block_bytes):
-            piece = view[at : at + self.block_bytes]
-            self.power.write(self.memory, start + at, piece, self.unit_bytes)
+            self.write(start + at, view[at : at + self.block_bytes])
         return 0
 
+    def write(self, start, data):
+        self.power.write(self.memory, start, data, self.erases)
+
+    def sync(self):
+        pass
+
     def ioctl(self, op, arg):
+        if op in (3, 6) and not self.power.on:
+            return EIO
+        if op == 3:
+            self.sync()
         if op == 4:
             return len(self.memory) // self.block_bytes
         if op == 5:
             return self.block_bytes
         if op == 6:
-            if not self.power.on:
-                return EIO
-            blank = b"\xff" * self.block_bytes
-            self.power.write(self.memory, arg * self.block_bytes, blank, self.unit_bytes)
+            self.write(arg * self.block_bytes, b"\xff" * self.block_bytes)
         return 0
 
 
-class Esp32:
-    """Two slots, and a bootloader that goes back from an image that isn't confirmed."""
+class CachedFlashChip(FlashChip):
+    """Pycom's FAT: sectors of 512 bytes, behind a cache of the 4096 that are erased at once.
+
+    What is in the cache is written when another unit is asked for, or on sync.
+    """
+
+    unit = None
+
+    def readblocks(self, block, buf, offset=0):
+        if not self.power.on:
+            return EIO
+        for at in range(0, len(buf), self.block_bytes):
+            start = self._load(block * self.block_bytes + at)
+            buf[at : at + self.block_bytes] = self.cache[start : start + self.block_bytes]
+        return 0
+
+    def write(self, start, data):
+        start = self._load(start)
+        self.cache[start : start + len(data)] = data
+        self.dirty = True
+
+    def sync(self):
+        if self.unit is not None and self.dirty:
+            self.dirty = False
+            self.power.write(self.memory, self.unit * UNIT_BYTES, self.cache, True)
+
+    def _load(self, start):
+        unit = start // UNIT_BYTES
+        if unit != self.unit:
+            self.sync()
+            self.cache = bytearray(self.memory[unit * UNIT_BYTES : (unit + 1) * UNIT_BYTES])
+            self.unit = unit
+            self.dirty = False
+        return start % UNIT_BYTES
+
+
+class Chip:
+    """Two firmware slots; ``running`` is the one that the device has started from."""
 
     def __init__(self, power):
         self.power = power
-        self.slots = [bytearray(SLOT_BLOCKS * 4096), bytearray(SLOT_BLOCKS * 4096)]
-        # Slot to boot, whether that is on trial: one record, as the bootloader's own is.
+        self.slots = [bytearray(SLOT_BYTES), bytearray(SLOT_BYTES)]
+        # Slot to boot, and whether that is on trial.
         self.record = bytearray(b"\0\0")
         self.running = 0
+
+    def manufacture(self):
+        self.record[:] = b"\0\0"
+        for slot in self.slots:
+            slot[:] = b"\xe9" + bytes(SLOT_BYTES - 1)
+
+    def start(self):
+        self.running = self.record[0]
+
+    def image(self, size):
+        return bytes(self.slots[self.running][:size])
+
+
+class Esp32(Chip):
+    """A bootloader that goes back from an image that isn't confirmed."""
+
+    name = "esp32"
 
     def start(self):
         slot, trial = self.record
         if trial == 2:
             slot, trial = 1 - slot, 0
-        self.record = bytearray((slot, 2 if trial else 0))
+        record = bytes((slot, 2 if trial else 0))
+        if record != self.record:
+            self.power.write_record(self.record, record)
         self.running = slot
 
-    def module(self):
+    def module(self):  # noqa: C901 - a stand-in with many members
         chip = self
 
         class Partition:
@@ -120,19 +191,19 @@ class Esp32:
                 return other
 
             def info(self):
-                return (0, 0, 0, SLOT_BLOCKS * 4096, f"ota_{self.slot}", False)
+                return (0, 0, 0, SLOT_BYTES, f"ota_{self.slot}", False)
 
             def readblocks(self, block, buf):
                 buf[:] = chip.slots[self.slot][block * 4096 : block * 4096 + len(buf)]
 
             def writeblocks(self, block, buf):
                 assert self.slot != chip.running and len(buf) % 4096 == 0
-                chip.power.write(chip.slots[self.slot], block * 4096, buf, 4096)
+                chip.power.write(chip.slots[self.slot], block * 4096, buf, True)
 
             def set_boot(self):
                 if chip.slots[self.slot][0] != 0xE9:
                     raise OSError(-5379)
-                chip.power.write(chip.record, 0, bytes((self.slot, 1)), 2)
+                chip.power.write_record(chip.record, bytes((self.slot, 1)))
 
             @staticmethod
             def find(kind, label=None):
@@ -142,12 +213,65 @@ class Esp32:
 
             @staticmethod
             def mark_app_valid_cancel_rollback():
-                chip.power.write(chip.record, 0, bytes((chip.running, 0)), 2)
+                if chip.record != bytes((chip.running, 0)):
+                    chip.power.write_record(chip.record, bytes((chip.running, 0)))
 
         class Module:
             pass
 
         Module.Partition = Partition
+        return Module
+
+
+class Pycom(Chip):
+    """A bootloader that starts what it is told to, and never goes back by itself."""
+
+    name = "pycom"
+    NAMES = ("Factory", "ota_0")
+
+    def start(self):
+        super().start()
+        self.at = None
+        self.finished = False
+
+    def module(self):
+        chip = self
+
+        class Module:
+            FACTORY = 0
+            OTA_0 = 1
+
+            @staticmethod
+            def ota_start():
+                assert not chip.finished, "would write over the running slot"
+                chip.at = 0
+
+            @staticmethod
+            def ota_write(data):
+                assert 0 < len(data) <= 4096 and chip.at + len(data) <= SLOT_BYTES
+                chip.power.write(chip.slots[1 - chip.running], chip.at, data, True)
+                chip.at += len(data)
+
+            @staticmethod
+            def ota_verify():
+                return chip.slots[1 - chip.running][0] == 0xE9
+
+            @staticmethod
+            def ota_finish():
+                chip.finished = True
+                chip.power.write_record(chip.record, bytes((1 - chip.running, 0)))
+
+            @staticmethod
+            def bootmgr(boot_partition=None, reset=False):
+                if boot_partition is None:
+                    return (chip.NAMES[chip.running], "LittleFS", "", "")
+                chip.power.write_record(chip.record, bytes((boot_partition, 0)))
+                raise Reset
+
+            @staticmethod
+            def get_free_heap():
+                return (60000, 2500000)
+
         return Module
 
 
@@ -161,8 +285,12 @@ class Machine:
 
         ONE_SHOT = 0
 
-        def __init__(self, number):
+        def __init__(self, number=0):
             pass
 
         def init(self, mode, period, callback):
             pass
+
+        @staticmethod
+        def Alarm(callback, seconds):
+            return None

@@ -1,10 +1,16 @@
-"""Runs under MicroPython: an ESP32 with a real file system whose power is cut at will.
+"""Runs under MicroPython: a board with real file systems whose power is cut at will.
 
-    micropython -X heapsize=4m simulation.py DEVICE_FOLDER FILE_SYSTEM SCENARIO SIZE JOB...
+    micropython -X heapsize=8m simulation.py DEVICE_FOLDER KIND SCENARIO SIZE JOB...
 
-JOB is ``count`` (print how many writes there are), or cut points ``K`` or ``K,K2``:
-the power goes at write K/2, before it if K is even and half-way through if it is odd,
-and again K2 after the power is back. Prints a line for each job.
+JOB is ``count`` (print how many writes there are); a cut point ``K``; two of them, ``K,L``:
+the second counts from when the power is back; ``K,*``: every second one that there is
+after K; or ``full``: no cut, but the flash is filled, block by block more, until the update
+is refused. Prints a line for each update that was tried:
+
+    job CUTS ok|LOST|unfired DETAILS
+
+KIND says what the device is, see KINDS. The library is on the device's own flash and is
+imported from there; what is on flash to the byte is not compiled anew, to save time.
 """
 
 import gc
@@ -12,138 +18,37 @@ import os
 import sys
 
 import vfs
-from chips import Esp32, FlashChip, Machine, Power, PowerCut, Reset
+from chips import (
+    CachedFlashChip,
+    Esp32,
+    FlashChip,
+    Machine,
+    Power,
+    PowerCut,
+    Pycom,
+    Reset,
+)
 
-sys.path.insert(0, sys.argv[1])
-sys.path.append("/flash")  # as on boards that have their flash there
+from releases import FIRMWARE, Bytes, full_releases, library, record, served, small_releases
+
 LIBRARY = sys.argv[1]
-BLOCKS = {"lfs": 4096, "fat": 512, "pycom-fat": 512}
-FLASH_BYTES = 320 * 1024
-PYCOM_CACHE_BYTES = 4096
-MOST_BOOTS = 25
-
+CHIPS = {"esp32": Esp32, "pycom": Pycom}
+# File system, chip, block size, size of a flash and of a card, what a write does.
+KINDS = {
+    "lfs": ("lfs", "esp32", 4096, False),
+    "pycom-lfs": ("lfs", "pycom", 4096, False),
+    "card-fat": ("fat", "esp32", 512, False),
+    "flash-fat": ("fat", "esp32", 4096, True),
+    "pycom-fat": ("fat", "pycom", 512, True),
+}
+FLASH_BYTES = 160 * 4096
+CARD_BYTES = 128 * 4096
+MOST_BOOTS = 30
+FILLER = "/flash/own.bin"
+# What the ESP32 port gives LittleFS.
+LITTLEFS_SIZES = {"readsize": 128, "progsize": 128, "lookahead": 128}
 
 power = Power()
-chip = Esp32(power)
-sys.modules["esp32"] = chip.module()
-sys.modules["machine"] = Machine
-
-import hashlib  # noqa: E402
-
-import ota_draft  # noqa: E402, F401
-import ota_esp32  # noqa: E402
-import ota_json  # noqa: E402, F401
-import ota_manifest  # noqa: E402, F401
-import ota_fetch  # noqa: E402, F401
-from OTA import OTA  # noqa: E402
-
-# An update drops these from memory; compiling them anew takes long.
-DROPPED = {
-    name: sys.modules[name]
-    for name in ("ota_draft", "ota_fetch", "ota_json", "ota_manifest", "ota_rules")
-}
-
-
-def read_library(name):
-    with open(LIBRARY + "/" + name, "rb") as source:
-        return source.read()
-
-
-import ota_boot  # noqa: E402
-import ota_recovery  # noqa: E402
-
-BOOT_PY = b"import ota_boot\nota_boot.run()\n"
-RECOVERY = read_library("ota_recovery.py")
-OLD = {
-    "boot.py": BOOT_PY,
-    "main.py": b"print('old')\n" * 30,
-    "OTA_VERSION.py": b"VERSION = '1.0.0'\n",
-    "lib/ota_boot.py": read_library("ota_boot.py"),
-    "lib/ota_recovery.py": RECOVERY,
-    "lib/OTA.py": b"# a stand-in for the rest of the library\n" * 60,
-    "lib/same.py": b"SAME = 1\n",
-    "lib/moved.py": b"MOVED = 1\n" * 50,
-    "empties/gone.txt": b"gone\n" * 300,
-}
-NEW = {
-    "boot.py": BOOT_PY + b"# new\n",
-    "main.py": b"print('new')\n" * 60,
-    "OTA_VERSION.py": b"VERSION = '1.0.1'\nFIRMWARE_VERSION = '1.0.1'\n",
-    "lib/ota_boot.py": OLD["lib/ota_boot.py"],
-    "lib/ota_recovery.py": RECOVERY + b"# new\n",
-    "lib/OTA.py": b"# the new stand-in for the rest of the library\n" * 70,
-    "lib/same.py": b"SAME = 1\n",
-    "moved/deep/moved.py": b"MOVED = 1\n" * 50,
-    "new.txt": b"new\n" * 400,
-}
-SMALL_OLD = {name: OLD[name] for name in OLD if not name.startswith("empties")}
-SMALL_NEW = dict(SMALL_OLD)
-SMALL_NEW["boot.py"] = NEW["boot.py"]
-SMALL_NEW["folder/added.txt"] = b"added\n"
-SMALL_NEW["OTA_VERSION.py"] = b"VERSION = '1.0.1'\n"
-del SMALL_NEW["lib/moved.py"]
-FIRMWARE = b"\xe9" + b"firmware 1.0.1 " * 600
-
-
-def sha256_hex(data):
-    return "".join(f"{byte:02x}" for byte in hashlib.sha256(data).digest())
-
-
-def manifest(old, new, version, base, firmware):
-    def entry(url, content):
-        return f'"URL":"http://h{url}","sha256":"{sha256_hex(content)}","size":{len(content)}'
-
-    lists = {"delete": [], "new": [], "update": []}
-    for path in sorted(set(old) | set(new)):
-        if path == "OTA_VERSION.py" or old.get(path) == new.get(path):
-            continue
-        if path not in new:
-            lists["delete"].append(f'"flash/{path}"')
-        else:
-            listed = "update" if path in old else "new"
-            lists[listed].append(
-                '{{"dst_path":"flash/{}",{}}}'.format(path, entry("/" + path, new[path]))
-            )
-    members = ['"{}":[{}]'.format(name, ",".join(lists[name])) for name in sorted(lists)]
-    members.append(f'"version":"{version}","previous_version":"{base}"')
-    if firmware:
-        members.append('"firmware":{{"version":"{}",{}}}'.format(version, entry("/fw", firmware)))
-    return ("{" + ",".join(members) + "}").encode()
-
-
-class MemoryOTA(OTA):
-    """A transport of its own: the server is a dictionary."""
-
-    served = {}
-
-    def connect(self):
-        pass
-
-    def open(self, path, offset):
-        return Bytes(self.served[path.partition("?")[0]], offset)
-
-
-class Bytes:
-    def __init__(self, data, at):
-        self.data = data
-        self.at = at
-
-    def readinto(self, buf):
-        piece = self.data[self.at : self.at + len(buf)]
-        buf[: len(piece)] = piece
-        self.at += len(piece)
-        return len(piece)
-
-    def close(self):
-        pass
-
-
-COMPILED = (OLD["lib/ota_boot.py"], OLD["lib/ota_recovery.py"], NEW["lib/ota_recovery.py"])
-
-
-def make_folder(path):
-    if path.rpartition("/")[2] not in os.listdir(path.rpartition("/")[0]):
-        os.mkdir(path)
 
 
 def read_or_none(path):
@@ -154,106 +59,199 @@ def read_or_none(path):
         return None
 
 
+class Storage:
+    """A file system on a chip of its own, mounted at ``path`` while the power is on."""
+
+    def __init__(self, kind, path, size_bytes):
+        self.file_system, self.board, self.block_bytes, self.erases = KINDS[kind]
+        self.path = path
+        self.memory = bytearray(size_bytes)
+
+    def make(self, format=False):
+        cached = self.erases and self.block_bytes == 512
+        chip = (CachedFlashChip if cached else FlashChip)(
+            power, self.memory, self.block_bytes, self.erases
+        )
+        make = vfs.VfsLfs2 if self.file_system == "lfs" else vfs.VfsFat
+        sizes = LITTLEFS_SIZES if self.file_system == "lfs" else {}
+        if format:
+            make.mkfs(chip, **sizes)
+        made = make(chip, **sizes)
+        vfs.mount(made, self.path)
+
+    def fill(self, tree):
+        for path in sorted(tree):
+            if not path.startswith(self.path[1:] + "/"):
+                continue
+            at = path.find("/", len(self.path))
+            while at > 0:
+                if read_or_none("/" + path[:at]) is None and not is_there("/" + path[:at]):
+                    os.mkdir("/" + path[:at])
+                at = path.find("/", at + 1)
+            with open("/" + path, "wb") as made:
+                made.write(tree[path])
+
+
+def is_there(path):
+    try:
+        os.stat(path)
+    except OSError:
+        return False
+    return True
+
+
 class Device:
     """The device: what lasts over a power cut, and how it starts."""
 
     def __init__(self, kind, scenario, small):
         self.kind = kind
         self.scenario = scenario
-        self.old = SMALL_OLD if small else OLD
-        self.new = SMALL_NEW if small else NEW
-        self.firmware = None if small else FIRMWARE
+        self.strict = kind in ("lfs", "pycom-lfs", "card-fat")
+        self.chip = CHIPS[KINDS[kind][1]](power)
+        sys.modules[self.chip.name] = self.chip.module()
+        sys.modules["machine"] = Machine
+        files = library(LIBRARY, "ota_" + self.chip.name)
+        self.old, self.new = (small_releases if small else full_releases)(files)
+        self.firmware = FIRMWARE[: 4096 if small else len(FIRMWARE)]
+        self.old["flash/OTA_VERSION.py"] = record("1.0.0", None)
+        self.served = served(self.old, self.new, "1.0.1", "1.0.0", self.firmware)
+        self.new["flash/OTA_VERSION.py"] = record("1.0.1", "1.0.1")
         # One boot of trial is quicker, but a cut during it would end it.
         self.trial_boots = 1 if small and scenario != "confirm" else 3
-        self.memory = bytearray(FLASH_BYTES)
+        self.storages = [Storage(kind, "/flash", FLASH_BYTES)]
+        if not small:
+            self.storages.append(Storage(kind, "/sd", CARD_BYTES))
         self._manufacture()
-        self.pristine = bytes(self.memory)
-        self.served = {"/" + path: data for path, data in self.new.items()}
-        self.served["/fw"] = FIRMWARE
-        self.served["/manifest.json"] = manifest(
-            self.old, self.new, "1.0.1", "1.0.0", self.firmware
-        )
-
-    def _file_system(self, format=False):
-        block_bytes = BLOCKS[self.kind]
-        unit_bytes = PYCOM_CACHE_BYTES if self.kind == "pycom-fat" else block_bytes
-        flash = FlashChip(power, self.memory, block_bytes, unit_bytes)
-        make = vfs.VfsLfs2 if self.kind == "lfs" else vfs.VfsFat
-        # What the ESP32 port gives LittleFS.
-        sizes = {"readsize": 128, "progsize": 128, "lookahead": 128} if self.kind == "lfs" else {}
-        if format:
-            make.mkfs(flash, **sizes)
-        return make(flash, **sizes)
+        self._import_library()
 
     def _manufacture(self):
-        vfs.mount(self._file_system(format=True), "/flash")
-        for path, data in self.old.items():
-            folder = path.rpartition("/")[0]
-            if folder:
-                make_folder("/flash/" + folder)
-            with open("/flash/" + path, "wb") as made:
-                made.write(data)
-        vfs.umount("/flash")
+        power.on = True
+        for storage in self.storages:
+            storage.make(format=True)
+            storage.fill(self.old)
+            vfs.umount(storage.path)
+        self.chip.manufacture()
+        self.pristine = self._snapshot()
 
-    def run(self, cuts):
-        """Live through the scenario with these cuts; return how many writes, or complain."""
-        self.memory[:] = self.pristine
-        chip.record[:] = b"\0\0"
-        for slot in chip.slots:
-            slot[:] = b"\xe9" + bytes(len(slot) - 1)
+    def _import_library(self):
+        """Import what may be found on flash once, to be used whenever it is there whole."""
+        self.modules = {}
+        sys.path[:] = ["/library"]
+        vfs.mount(Library(self.old), "/library")
+        for path in self.old:
+            name = path.split("/")[-1][:-3]
+            if name.startswith("ota_") or name in ("OTA", "real_recovery"):
+                __import__(name)
+                self.modules[name] = ((self.old[path], self.new[path]), sys.modules[name])
+        vfs.umount("/library")
+        self.modules["ota_prev"] = self.modules["ota_recovery"]
+        # Compiling anew what an update drops from memory would take most of the time.
+        sys.modules["OTA"]._unload = lambda *names: None
+
+    def _memories(self):
+        return [storage.memory for storage in self.storages] + self.chip.slots + [self.chip.record]
+
+    def _snapshot(self):
+        return [bytes(memory) for memory in self._memories()]
+
+    def _restore(self, snapshot):
+        for memory, saved in zip(self._memories(), snapshot):
+            memory[:] = saved
+
+    def run(self, cuts, snapshot=None):
+        """Live through the scenario with these cuts; return how many writes it took.
+
+        From a snapshot, the power has been cut before.
+        """
+        self._restore(snapshot or self.pristine)
         power.cuts = list(cuts)
         power.writes = 0
-        power.restore()
-        MemoryOTA.served = self.served
-        self._trees = None
+        self._begin_scenario()
         for _ in range(MOST_BOOTS):
-            if self._boot(self._application):
+            if self._boot():
                 writes = power.writes
+                self.all_fired = not power.cuts
                 self._further_update()
                 return writes
         raise AssertionError("never came to an end")
 
+    def run_to_cut(self, cut):
+        """Start the scenario, and return what lasts when the power goes; None if it doesn't."""
+        self._restore(self.pristine)
+        power.cuts = [cut]
+        power.writes = 0
+        self._begin_scenario()
+        for _ in range(MOST_BOOTS):
+            ended = self._boot()
+            if not power.cuts:
+                return self._snapshot()
+            if ended:
+                break
+        return None
+
+    def run_nearly_full(self, filler_bytes):
+        """Live through the scenario with a flash that has a file of the application's own.
+
+        Return whether the update was made; it must be whole then, or refused.
+        """
+        self._restore(self.pristine)
+        power.on = True
+        self.storages[0].make()
+        with open(FILLER, "wb") as filler:
+            for _ in range(filler_bytes // 4096):
+                filler.write(bytes(4096))
+        vfs.umount("/flash")
+        self._begin_scenario()
+        for _ in range(MOST_BOOTS):
+            if self._boot():
+                return not self.refused
+        raise AssertionError("never came to an end")
+
+    def _begin_scenario(self):
+        self.refused = False
+        self.trees = (self.old, self.new)
+        self.application = self._application
+        self.served_now = self.served
+        self.lost_boot_py = False
+
     def _further_update(self):
         power.cuts = []
-        tree = self._expected(self._outcome)
+        tree = dict(self._expected(self.outcome))
         later = dict(tree)
-        later["later.txt"] = b"later\n"
-        later["main.py"] = b"print('later')\n"
-        MemoryOTA.served = {"/" + path: data for path, data in later.items()}
-        base = "1.0.1" if self._outcome == "installed" else "1.0.0"
-        MemoryOTA.served["/manifest.json"] = manifest(tree, later, "1.0.2", base, None)
-        firmware_line = (
-            b"FIRMWARE_VERSION = '1.0.1'\n" if b"FIRM" in tree["OTA_VERSION.py"] else b""
+        later["flash/later.txt"] = b"later\n"
+        later["flash/main.py"] += b"# later\n"
+        base = "1.0.1" if self.outcome == "installed" else "1.0.0"
+        self.served_now = served(tree, later, "1.0.2", base)
+        later["flash/OTA_VERSION.py"] = record(
+            "1.0.2", "1.0.1" if self.outcome == "installed" else None
         )
-        later["OTA_VERSION.py"] = b"VERSION = '1.0.2'\n" + firmware_line
-        done = [False]
-
-        def application(ota):
-            if ota.confirm():
-                done[0] = True
-            elif not done[0]:
-                ota.update()
-            return done[0]
-
-        self._trees = (tree, later)
+        self.trees = (tree, later)
+        self.confirmed = False
+        self.application = self._update_once_more
         for _ in range(4):
-            if self._boot(application):
+            if self._boot():
                 break
         else:
             raise AssertionError("the further update did not end")
-        if self._last_tree != later:
+        if self.tree != later:
             raise AssertionError("the further update is not what it should be")
 
-    def _boot(self, application):
+    def _update_once_more(self, ota):
+        if ota.confirm():
+            self.confirmed = True
+            self._check_leftovers()
+        elif not self.confirmed:
+            ota.update()
+        return self.confirmed
+
+    def _boot(self):
         """Switch on and run until the power goes, a reset, or the application is done."""
-        power.restore()
-        chip.start()
+        power.on = True
         try:
-            vfs.mount(self._file_system(), "/flash")
-        except OSError as error:
-            raise AssertionError(f"no file system any more: {error}") from error
-        try:
-            return self._run_boot_and_main(application) and power.on
+            self.chip.start()
+            for storage in self.storages:
+                self._mount(storage)
+            return self._run_boot_and_main() and power.on
         except (PowerCut, Reset):
             return False
         except Exception:
@@ -263,97 +261,156 @@ class Device:
             return False
         finally:
             power.on = False
-            vfs.umount("/flash")
+            for storage in self.storages:
+                try:
+                    vfs.umount(storage.path)
+                except OSError:
+                    pass  # the power went before it was mounted
             gc.collect()  # files that the cut left open close on a dead chip
 
-    def _run_boot_and_main(self, application):
-        self.boot_py_failed = False
-        for name in ("ota_boot", "ota_recovery", "ota_saved"):
-            sys.modules.pop(name, None)
-            # Compiling them takes most of the time; what is on flash decides all the same.
-            if read_or_none("/flash/lib/" + name + ".py") in COMPILED:
-                sys.modules[name] = ota_boot if name == "ota_boot" else ota_recovery
-        path, sys.path[:] = list(sys.path), ["/flash", "/flash/lib"]
+    def _mount(self, storage):
         try:
-            with open("/flash/boot.py") as source:
-                text = source.read()
-            # What boot.py raises would keep main.py from being started, on some ports.
-            exec(text, {})
-        except (OSError, ImportError, AttributeError, SyntaxError) as error:
+            storage.make()
+        except OSError as error:
             if power.on:
-                raise AssertionError(f"boot.py failed: {error!r}") from error
-            raise
-        finally:
-            sys.path[:] = path
-        # FAT can lose the content of boot.py while it is replaced: main.py still starts.
-        self.boot_py_failed = not text
-        sys.modules.update(DROPPED)
-        assert ota_recovery.Board().roots["flash"] == "/flash"
-        ota = MemoryOTA(board=ota_esp32.Esp32Board(), trial_boots=self.trial_boots)
-        if self.boot_py_failed:
+                raise AssertionError(f"no file system any more: {error}") from error
+            raise PowerCut from error
+
+    def _run_boot_and_main(self):
+        self._load_what_is_whole()
+        sys.path[:] = ["/flash", "/flash/lib"]
+        with open("/flash/boot.py") as source:
+            text = source.read()
+        # What boot.py raises would keep some ports from starting main.py: nothing is caught.
+        exec(text, {})
+        self.boot_py_was_empty = not text
+        if self.boot_py_was_empty and KINDS[self.kind][0] == "lfs":
+            raise AssertionError("boot.py is empty")
+        done = []
+        with open("/flash/main.py") as source:
+            text = source.read()
+        exec(text, {"start": lambda OTA: done.append(self._start(OTA))})
+        if not done:
+            raise AssertionError("main.py is empty")
+        return done[0]
+
+    def _load_what_is_whole(self):
+        for name in self.modules:
+            sys.modules.pop(name, None)
+        for name, (contents, module) in self.modules.items():
+            if read_or_none("/flash/lib/" + name + ".py") in contents:
+                sys.modules[name] = module
+
+    def _start(self, base):
+        device = self
+
+        class MemoryOTA(base):
+            """A transport of its own: the server is a dictionary."""
+
+            def connect(self):
+                pass
+
+            def open(self, path, offset):
+                return Bytes(device.served_now[path.split("?")[0]], offset)
+
+        ota = MemoryOTA(trial_boots=self.trial_boots)
+        if self.boot_py_was_empty:
+            # FAT can lose boot.py while it is replaced: whatever is called first goes on.
             self.lost_boot_py = True
             ota._settle()
-        self._last_tree = read_tree("/flash", "")
-        self._check(ota)
-        return application(ota)
+        self.tree = read_tree(self.storages)
+        self._check()
+        return self.application(ota)
 
-    lost_boot_py = False
-    _trees = None
-    _last_tree = None
-    _outcome = None
-
-    def _check(self, ota):
-        trees = self._trees or (self.old, self.new)
-        if self._last_tree not in trees:
-            raise AssertionError("neither old nor new: " + difference(self._last_tree, trees[1]))
-        if self.firmware and not self._trees:
-            is_new = self._last_tree == self.new
-            image = bytes(chip.slots[chip.running][: len(FIRMWARE)])
-            if (image == FIRMWARE) != is_new:
+    def _check(self):
+        if self.tree not in self.trees:
+            raise AssertionError("neither old nor new: " + difference(self.tree, self.trees[1]))
+        new_files = self.tree == self.new
+        if self.trees[0] is self.old:
+            new_firmware = self.chip.image(len(self.firmware)) == self.firmware
+            if new_firmware != new_files:
                 raise AssertionError("files and firmware do not belong together")
+
+    def _check_leftovers(self):
+        """At the very end there is nothing of the updates but the outcome."""
+        names = [name for name in os.listdir("/flash/lib") if name.startswith("ota_prev")]
+        for storage in self.storages:
+            names += [name for name in os.listdir(storage.path + "/.ota") if name != "outcome"]
+        if names and self.strict:
+            raise AssertionError(f"left over: {names}")
 
     def _application(self, ota):
         """What main.py does in each scenario; true once the update has come to its end."""
         outcome = ota.outcome()
-        if outcome and ota._recovery.state() == "idle":
-            self._outcome = outcome[0]
-            if self._last_tree != self._expected(outcome[0]):
+        state = ota._recovery.state()
+        if outcome and state == "idle":
+            self.outcome = outcome[0]
+            if self.tree != self._expected(outcome[0]):
                 raise AssertionError(f"the outcome {outcome} is not what is there")
             wanted = "installed" if self.scenario == "confirm" else "rolled back"
             if outcome[0] != wanted:
                 raise AssertionError(f"the outcome is {outcome}")
             return True
-        if ota._recovery.state() == "trial":
-            self._on_trial(ota)
+        if state == "trial":
+            if self.scenario == "confirm":
+                ota.confirm()
+            elif self.scenario == "rollback":
+                ota.rollback()
             return False
-        ota.update()
+        try:
+            ota.update()
+        except sys.modules["ota_errors"].SpaceError:
+            self.refused = True
+            return True
         raise AssertionError("the update did not reset")
-
-    def _on_trial(self, ota):
-        if self.scenario == "confirm":
-            ota.confirm()
-        elif self.scenario == "rollback":
-            ota.rollback()
 
     def _expected(self, outcome):
         return self.new if outcome == "installed" else self.old
 
 
-def read_tree(folder, prefix):
+class Library:
+    """A read-only file system that has the library, to be imported from."""
+
+    def __init__(self, tree):
+        self.files = {path.split("/")[-1]: data for path, data in tree.items()}
+
+    def mount(self, readonly, mkfs):
+        pass
+
+    def umount(self):
+        pass
+
+    def stat(self, path):
+        if path.strip("/") in self.files:
+            return (0x8000, 0, 0, 0, 0, 0, len(self.files[path.strip("/")]), 0, 0, 0)
+        raise OSError(2)
+
+    def open(self, path, mode):
+        import io
+
+        return io.BytesIO(self.files[path.strip("/")])
+
+
+def read_tree(storages):
     tree = {}
-    for entry in os.ilistdir(folder):
-        name = entry[0]
-        if prefix == "" and name == ".ota":
-            continue
-        if entry[1] == 0x4000:
-            below = read_tree(folder + "/" + name, prefix + name + "/")
-            if not below:
-                tree[prefix + name + "/"] = b"an empty folder"
-            tree.update(below)
-        elif not name.startswith("ota_saved"):
-            with open(folder + "/" + name, "rb") as source:
-                tree[prefix + name] = source.read()
+    for storage in storages:
+        read_folder(storage.path, tree)
     return tree
+
+
+def read_folder(folder, tree):
+    empty = True
+    for entry in os.ilistdir(folder):
+        path = folder + "/" + entry[0]
+        empty = False
+        if entry[1] == 0x4000:
+            if path not in ("/flash/.ota", "/sd/.ota"):
+                read_folder(path, tree)
+        elif not entry[0].startswith("ota_prev") and path != FILLER:
+            with open(path, "rb") as source:
+                tree[path[1:]] = source.read()
+    if empty:
+        tree[folder[1:] + "/"] = b"an empty folder"
 
 
 def difference(tree, wanted):
@@ -363,18 +420,55 @@ def difference(tree, wanted):
     return f"missing {missing}, added {added}, changed {changed}"
 
 
+def attempt(device, name, cuts, snapshot=None):
+    """Try an update with these cuts and print what came of it; say whether all were made."""
+    try:
+        writes = device.run(cuts, snapshot)
+    except Exception as error:
+        if name == "count":
+            raise
+        print("job", name, f"LOST {error!r}")
+        return True
+    if device.all_fired:
+        print("job", name, "ok", writes, "without boot.py" if device.lost_boot_py else "")
+    return device.all_fired
+
+
+def fill_the_flash(device):
+    """Let the application's own file grow until the update is refused, and a little more."""
+    accepted = refused = 0
+    filler_bytes = 0
+    while refused < 3:
+        try:
+            made = device.run_nearly_full(filler_bytes)
+        except Exception as error:
+            print("job", f"full-{filler_bytes}", f"LOST {error!r}")
+            return
+        accepted += made
+        refused += not made
+        filler_bytes += 4096
+    print("job full ok", accepted)
+
+
 def main():
     kind, scenario, size = sys.argv[2:5]
     device = Device(kind, scenario, size == "small")
     for job in sys.argv[5:]:
-        cuts = [] if job == "count" else [int(cut) for cut in job.split(",")]
-        device.lost_boot_py = False
-        try:
-            writes = device.run(cuts)
-            result = "ok {}{}".format(writes, " without boot.py" if device.lost_boot_py else "")
-        except Exception as error:
-            result = f"LOST {error!r}"
-        print("job", job, result)
+        if job == "count":
+            attempt(device, job, [])
+        elif job == "full":
+            fill_the_flash(device)
+        elif job.endswith(",*"):
+            first = int(job[:-2])
+            snapshot = device.run_to_cut(first)
+            second = 0
+            while snapshot and attempt(device, f"{first},{second}", [second], snapshot):
+                second += 1
+        else:
+            cuts = [int(cut) for cut in job.split(",")]
+            if not attempt(device, job, cuts):
+                print("job", job, "unfired")
 
 
 main()
+print("done")

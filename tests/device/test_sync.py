@@ -1,0 +1,125 @@
+"""A gateway's disk keeps what was synced, and of what came after it any part."""
+
+import itertools
+
+import pytest
+
+from tests.support.library import OTA, QuickBoard, Reset, ota_recovery
+from tests.support.update_tree import NEW, OLD, contents, manifest
+
+RECORD = "flash/OTA_VERSION.py"
+MOST_BOOTS = 10
+
+
+class DictionaryOTA(OTA):
+    served = contents(manifest(OLD, NEW), NEW)
+
+    def connect(self):
+        """Nothing to connect."""
+
+    def open(self, path, offset):
+        return Reader(self.served[path.partition("?")[0]][offset:])
+
+
+class Reader:
+    def __init__(self, data):
+        self.data = data
+
+    def readinto(self, buf):
+        count = min(len(buf), len(self.data))
+        buf[:count], self.data = self.data[:count], self.data[count:]
+        return count
+
+    def close(self):
+        """Nothing is open."""
+
+
+class RememberingBoard(QuickBoard):
+    """Keeps a picture of the disk as it was at each sync."""
+
+    def __init__(self, folder):
+        super().__init__(folder)
+        self.folder = folder
+        self.pictures = []
+
+    def sync(self):
+        self.pictures.append(files(self.folder))
+
+
+def files(folder):
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+def lay(folder, tree):
+    for path, content in tree.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_bytes(content)
+
+
+def mixtures(before, after):
+    """Yield what may be left: one change of many kept, or all but one, and both ends."""
+    changed = [
+        path for path in before.keys() | after.keys() if before.get(path) != after.get(path)
+    ]
+    yield before
+    yield after
+    for path in changed:
+        yield with_state_of(before, after, path)
+        yield with_state_of(after, before, path)
+
+
+def with_state_of(tree, other, path):
+    mixed = {name: content for name, content in tree.items() if name != path}
+    return mixed | ({path: other[path]} if path in other else {})
+
+
+def start_until_settled(folder):
+    for _ in range(MOST_BOOTS):
+        board = QuickBoard(folder)
+        try:
+            state = ota_recovery.recover(board)
+        except Reset:
+            continue
+        if state == "trial":
+            DictionaryOTA(board=board).confirm()
+        return
+    raise AssertionError("never came to rest")
+
+
+def application_files(folder):
+    return {path: content for path, content in files(folder).items() if "/.ota/" not in path}
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    folder = tmp_path / "device"
+    lay(folder, {**OLD, RECORD: b"VERSION = '1.0.0'\n"})
+    board = RememberingBoard(folder)
+    board.sync()
+    with pytest.raises(Reset):
+        DictionaryOTA(board=board).update()
+    DictionaryOTA(board=board).confirm()
+    board.sync()
+    return board.pictures
+
+
+def test_any_part_of_what_was_not_synced_may_be_lost(pictures, tmp_path):
+    old = {**OLD, RECORD: b"VERSION = '1.0.0'\n"}
+    new = {**NEW, RECORD: b"VERSION = '1.0.1'\n"}
+    numbers = itertools.count()
+    seen = []
+    for before, after in itertools.pairwise(pictures):
+        for mixture in mixtures(before, after):
+            folder = tmp_path / str(next(numbers))
+            (folder / "flash").mkdir(parents=True)
+            lay(folder, mixture)
+            start_until_settled(folder)
+            result = application_files(folder)
+            assert result in (old, new)
+            seen.append(result == new)
+    assert len(set(seen)) == 2
+    assert len(seen) > 50

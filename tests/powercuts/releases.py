@@ -1,0 +1,133 @@
+"""The releases of the simulated device, and what a server would say of them (MicroPython)."""
+
+import hashlib
+
+FIRMWARE = b"\xe9" + b"firmware 1.0.1 " * 4700
+MODULES = (
+    "OTA", "ota_board", "ota_boot", "ota_draft", "ota_errors", "ota_fetch", "ota_journal",
+    "ota_json", "ota_manifest", "ota_recovery", "ota_rules", "ota_sink",
+)  # fmt: skip
+BOOT_PY = b"import ota_boot\nota_boot.run()\n"
+# main.py of every release; what it starts depends on the scenario.
+MAIN_PY = b"import OTA\nstart(OTA.OTA)\n"
+
+
+def library(folder, board):
+    """Return the library's files as they are on the device."""
+    files = {}
+    names = list(MODULES)
+    names.append(board)
+    for name in names:
+        with open(folder + "/" + name + ".py", "rb") as source:
+            files["flash/lib/" + name + ".py"] = source.read()
+    return files
+
+
+def full_releases(library):
+    """Return an old and a new release that differ in every way that there is."""
+    old = {
+        "flash/boot.py": BOOT_PY,
+        "flash/main.py": MAIN_PY + b"# old\n" * 40,
+        "flash/lib/same.py": b"SAME = 1\n",
+        "flash/lib/moved.py": b"MOVED = 1\n" * 50,
+        "flash/lib/a_module_with_a_long_name.py": b"LONG = 1\n",
+        "flash/empties/gone.txt": b"gone\n" * 300,
+        "sd/changes.txt": b"old\n" * 200,
+        "sd/empties/too/gone.txt": b"gone\n",
+    }
+    old.update(library)
+    new = {
+        "flash/boot.py": BOOT_PY + b"# new\n",
+        "flash/main.py": MAIN_PY + b"# new\n" * 70,
+        "flash/lib/same.py": b"SAME = 1\n",
+        "flash/moved/deep/moved.py": b"MOVED = 1\n" * 50,
+        "flash/large.bin": b"more than what is flushed at once " * 1100,
+        "sd/changes.txt": b"new\n" * 300,
+        "sd/added/leaf.txt": b"leaf\n",
+    }
+    new.update(library)
+    for name in ("ota_recovery", "OTA"):
+        new["flash/lib/" + name + ".py"] += b"# new\n"
+    return old, new
+
+
+def small_releases(library):
+    """Return two that differ little, for what is tried thousands of times.
+
+    The recovery code is a stub that takes the real one from beside it: so that the stub
+    can be replaced in a few writes.
+    """
+    stub = b"from real_recovery import *\n"
+    old = {
+        "flash/boot.py": BOOT_PY,
+        "flash/main.py": MAIN_PY + b"# old\n",
+        "flash/lib/empties/gone.txt": b"gone\n",
+    }
+    old.update(library)
+    old["flash/lib/real_recovery.py"] = library["flash/lib/ota_recovery.py"]
+    old["flash/lib/ota_recovery.py"] = stub
+    new = dict(old)
+    del new["flash/lib/empties/gone.txt"]
+    new["flash/boot.py"] += b"# new\n"
+    new["flash/lib/ota_recovery.py"] += b"# new\n"
+    new["flash/folder/added.txt"] = b"added\n"
+    return old, new
+
+
+def record(version, firmware_version):
+    text = b"VERSION = '%s'\n" % version.encode()
+    if firmware_version:
+        text += b"FIRMWARE_VERSION = '%s'\n" % firmware_version.encode()
+    return text
+
+
+def served(old, new, version, base, firmware=None):
+    """Return what a server has for the way from one tree to the other: path → bytes."""
+    contents = {"/" + path: data for path, data in new.items()}
+    contents["/manifest.json"] = manifest(old, new, version, base, firmware)
+    if firmware:
+        contents["/firmware"] = firmware
+    return contents
+
+
+def manifest(old, new, version, base, firmware):
+    lists = {"delete": [], "new": [], "update": []}
+    for path in sorted(set(old) | set(new)):
+        if old.get(path) == new.get(path):
+            continue
+        if path not in new:
+            lists["delete"].append('"' + path + '"')
+        else:
+            listed = "update" if path in old else "new"
+            lists[listed].append(
+                '{{"dst_path":"{}",{}}}'.format(path, described("/" + path, new[path]))
+            )
+    members = ['"{}":[{}]'.format(name, ",".join(lists[name])) for name in sorted(lists)]
+    members.append(f'"version":"{version}","previous_version":"{base}"')
+    if firmware:
+        members.append(
+            '"firmware":{{"version":"{}",{}}}'.format(version, described("/firmware", firmware))
+        )
+    return ("{" + ",".join(members) + "}").encode()
+
+
+def described(url, content):
+    digest = "".join(f"{byte:02x}" for byte in hashlib.sha256(content).digest())
+    return f'"URL":"http://h{url}","sha256":"{digest}","size":{len(content)}'
+
+
+class Bytes:
+    """A stream of what a server has, for a transport that needs none."""
+
+    def __init__(self, data, at):
+        self.data = data
+        self.at = at
+
+    def readinto(self, buf):
+        piece = self.data[self.at : self.at + len(buf)]
+        buf[: len(piece)] = piece
+        self.at += len(piece)
+        return len(piece)
+
+    def close(self):
+        pass

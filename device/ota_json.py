@@ -123,6 +123,7 @@ class JSONReader:
         self._expect(b'"')
         text = bytearray()
         while True:
+            self._take_plain(text)
             byte = self._next()
             if byte == 0x22:
                 return self._text(text)
@@ -134,6 +135,19 @@ class JSONReader:
                 text.append(byte)
             if len(text) > LONGEST_STRING_BYTES:
                 raise ManifestError("has a string that is too long")
+
+    def _take_plain(self, text):
+        """Take what stands for itself, as far as it is in the buffer: most of all there is."""
+        buf = self._buf
+        at = self._at
+        end = self._end
+        while at < end:
+            byte = buf[at]
+            if byte == 0x22 or byte == 0x5C or byte < 0x20:
+                break
+            at += 1
+        text.extend(memoryview(buf)[self._at : at])
+        self._at = at
 
     def _escape(self):
         byte = self._next()

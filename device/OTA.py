@@ -76,7 +76,6 @@ class OTA:
         if not self._stored(self._prepare, again):
             return False
         try:
-            self._recovery.state()
             self._recovery.install()
         finally:
             # Whatever came in between: the next boot goes on, with all memory free.

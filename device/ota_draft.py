@@ -12,7 +12,6 @@ from ota_errors import FirmwareError, ManifestError, SpaceError
 from ota_recovery import (
     ENTRY_FIELDS,
     FOLDER,
-    HASH_DIGITS,
     NONE,
     VERSION_RECORD,
     Lines,
@@ -116,7 +115,7 @@ class Draft:
             with open(source, "r") as known:
                 if known.read() == sha256:
                     return
-        self._recovery.clear(lambda name: len(name) == HASH_DIGITS or name == "slot")
+        self._recovery.clear(("draft", "manifest", "source"))
         with open(source, "w") as known:
             known.write(sha256)
 

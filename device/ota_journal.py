@@ -1,5 +1,7 @@
 """The last part of an update: the journal, which makes it take place."""
 
+import os
+
 try:
     import binascii
     import hashlib
@@ -7,31 +9,62 @@ except ImportError:
     import ubinascii as binascii
     import uhashlib as hashlib
 
-from ota_errors import ManifestError
-from ota_recovery import ENTRY_FIELDS, NONE, Lines
+from ota_errors import ManifestError, StorageError
+from ota_recovery import ENTRY_FIELDS, FOLDER, NONE, Lines, exists, file_sha256
 
 BOOT_PY = "flash/boot.py"
+BUFFER_BYTES = 512
 
 
 def write_journal(recovery, header):
     """Write the journal, out of the draft. From here on the update takes place."""
     # What the journal speaks of has to be there before it is.
     recovery.board.sync()
+    _check_store(recovery)
     with open(recovery.journal, "wb") as journal:
         sha256 = hashlib.sha256()
         try:
             _write_line(journal, sha256, header)
             # boot.py last: should FAT lose it, all that main.py needs is in place.
             for boot_py in (False, True):
-                with Lines(recovery.folder + "/draft", ENTRY_FIELDS + 1) as drafted:
+                with _drafted(recovery) as drafted:
                     for fields in drafted:
                         if (fields[0] == BOOT_PY) == boot_py:
-                            _check_boot_py(recovery, fields)
                             _write_line(journal, sha256, fields[:ENTRY_FIELDS])
         finally:
             digest = sha256.digest()
         journal.write(b"end\t" + binascii.hexlify(digest) + b"\n")
     recovery.board.sync()
+    if recovery.state() != "installing":
+        _move_aside(recovery.board.roots["flash"])
+
+
+def _drafted(recovery):
+    return Lines(recovery.folder + "/draft", ENTRY_FIELDS + 1)
+
+
+def _check_store(recovery):
+    """Look once more at all that the update will need, whether it stays or goes back."""
+    buf = bytearray(BUFFER_BYTES)
+    with _drafted(recovery) as drafted:
+        for path, sha256, _, old_sha256, _, _ in drafted:
+            for wanted in (sha256, old_sha256):
+                stored = recovery.stored(path, wanted)
+                if wanted != NONE and file_sha256(stored, buf) != wanted:
+                    _move_aside(recovery.board.roots[path.split("/", 1)[0]])
+            if path == BOOT_PY and NONE not in (sha256, old_sha256):
+                _check_boot_py(recovery.stored(path, old_sha256), recovery.stored(path, sha256))
+
+
+def _move_aside(root):
+    """Give up a folder that doesn't keep what is written to it: FAT can damage one for good."""
+    number = 1
+    while exists("{}/{}.{}".format(root, FOLDER, number)):
+        number += 1
+    os.rename(root + "/" + FOLDER, "{}/{}.{}".format(root, FOLDER, number))
+    raise StorageError(
+        "the folder {}/{} was damaged; the next attempt has a new one".format(root, FOLDER)
+    )
 
 
 def _write_line(journal, sha256, fields):
@@ -40,12 +73,10 @@ def _write_line(journal, sha256, fields):
     journal.write(line)
 
 
-def _check_boot_py(recovery, fields):
+def _check_boot_py(old, new):
     """Refuse a boot.py without ota_boot where the one that is here has it."""
-    if fields[0] == BOOT_PY and fields[1] != NONE and fields[3] != NONE:
-        old, new = recovery.stored(BOOT_PY, fields[3]), recovery.stored(BOOT_PY, fields[1])
-        if _mentions_ota_boot(old) and not _mentions_ota_boot(new):
-            raise ManifestError("brings a boot.py that does not call ota_boot")
+    if _mentions_ota_boot(old) and not _mentions_ota_boot(new):
+        raise ManifestError("brings a boot.py that does not call ota_boot")
 
 
 def _mentions_ota_boot(path):

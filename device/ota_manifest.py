@@ -8,14 +8,12 @@ import os
 
 from ota_errors import LinkError, ManifestError
 from ota_json import JSONReader
-from ota_recovery import FOLDER, HASH_DIGITS, NONE, exists, remove
+from ota_recovery import FOLDER, NONE, exists, remove
 
 BUFFER_BYTES = 512
 FIELDS = ("dst_path", "sha256", "size", "URL", "version")
 LISTS = ("delete", "new", "update")
 UNQUOTED = "-._~"
-# What a new attempt may go on with, beside the contents.
-KEPT = ("outcome", "source", "slot")
 
 
 def read_manifest(ota, recovery):
@@ -53,7 +51,6 @@ def _begin(recovery):
     if not exists(recovery.folder + "/outcome"):
         # So that no new name is needed in the end: FAT can lose one.
         open(recovery.folder + "/outcome", "w").close()
-    recovery.clear(lambda name: len(name) < HASH_DIGITS and name not in KEPT)
 
 
 def _path_to_ask(ota):

@@ -28,6 +28,8 @@ VERSION_RECORD = "flash/OTA_VERSION.py"
 NONE = "-"
 ATTEMPTS = 3
 TRIAL_S = 3600
+# Beside the contents, the journal and the outcome.
+OWN = ("draft", "manifest", "source", "slot")
 HASH_DIGITS = 24
 ENTRY_FIELDS = 5
 # A timer that nothing refers to is collected on some ports, and its alarm with it.
@@ -517,23 +519,35 @@ class Recovery:
         os.remove(self.journal)
         self.board.sync()
         # The contents to go back to are the last to go.
-        self.clear(lambda name: name != "outcome")
+        self.clear()
         self.log("update: {} {}".format(result, version))
 
-    def clear(self, unwanted):
-        """Remove the files in the library's folders that ``unwanted`` says yes to."""
+    def clear(self, kept=()):
+        """Remove what the library keeps in its folders, but for the outcome and ``kept``.
+
+        Nothing else: a name that FAT made up may lead to clusters that are in use. One with
+        a tilde is what FAT leaves of a long name when it is cut while removing that.
+        """
         for root in self.board.roots.values():
             folder = root + "/" + FOLDER
             removed = True
             while removed:
                 removed = False
-                for name in first_names(folder, unwanted, 16):
-                    try:
-                        os.remove(folder + "/" + name)
-                        removed = True
-                    except OSError as error:
-                        # FAT can make up names after a cut. They are not worth an update.
-                        self.log("update: {} stays: {}".format(name, error))
+                for name in first_names(folder, _is_own, 16):
+                    if name not in kept:
+                        removed = self._try_to_remove(folder + "/" + name) or removed
+
+    def _try_to_remove(self, path):
+        try:
+            os.remove(path)
+        except OSError as error:
+            self.log("update: {} stays: {}".format(path, error))
+            return False
+        return True
+
+
+def _is_own(name):
+    return len(name) == HASH_DIGITS or name in OWN or "~" in name
 
 
 def recover(board=None, log=None, trial_s=TRIAL_S):

@@ -1,13 +1,15 @@
 # main.py of a stock ESP32 that asks for an update every hour.
 import time
 
+import machine
 from OTA import WiFiOTA
 from ota_errors import OTAError
 
 PERIOD_S = 3600
+PAUSE_S = 60
 
-ota = WiFiOTA("workshop", "secret", "ota.local", 8000, log=print)
-while True:
+
+def look_for_update(ota):
     try:
         ota.connect()
         # On the network: what this release has to be able to do. Now it may stay.
@@ -15,4 +17,19 @@ while True:
         ota.update()  # resets if there was something to install
     except OTAError as error:
         print("no update:", error)
-    time.sleep(PERIOD_S)
+
+
+def main():
+    ota = WiFiOTA("workshop", "secret", "ota.local", 8000, log=print)
+    while True:
+        look_for_update(ota)
+        time.sleep(PERIOD_S)
+
+
+try:
+    main()
+except Exception as error:
+    # Nobody is there to press a button. A release on trial that ends here goes back.
+    print("failed:", repr(error))
+    time.sleep(PAUSE_S)
+    machine.reset()

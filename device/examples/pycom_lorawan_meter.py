@@ -4,7 +4,7 @@ import socket
 import time
 
 import machine
-from network import LoRa
+from network import WLAN, LoRa
 from OTA import WiFiOTA
 from ota_errors import OTAError
 
@@ -18,6 +18,7 @@ UPDATE_NOW = b"\x01\x02\x03"
 def join():
     lora = LoRa(mode=LoRa.LORAWAN, region=LoRa.EU868)
     lora.join(activation=LoRa.OTAA, auth=(APP_EUI, APP_KEY), timeout=0)
+    # For as long as it takes; a release on trial that never joins is ended by boot.py's alarm.
     while not lora.has_joined():
         time.sleep(JOIN_POLL_S)
     link = socket.socket(socket.AF_LORA, socket.SOCK_RAW)
@@ -27,10 +28,13 @@ def join():
 
 def exchange(link, reading):
     """Send a reading; return what came down in the windows after it."""
-    link.setblocking(True)
-    link.send(reading.to_bytes(2, "big"))
-    link.setblocking(False)
-    return link.recv(64)
+    try:
+        link.setblocking(True)
+        link.send(reading.to_bytes(2, "big"))
+        link.setblocking(False)
+        return link.recv(64)
+    except OSError as error:  # the radio is busy, or the duty cycle is used up
+        print("no uplink:", error)
 
 
 def update(ota):
@@ -38,13 +42,24 @@ def update(ota):
         ota.update()  # resets if there was something to install
     except OTAError as error:
         print("no update:", error)
+    WLAN(mode=WLAN.STA).deinit()  # the battery has to last
 
 
-ota = WiFiOTA("vehicle", "secret of the fleet", "192.168.1.10", 8000, log=print)
-link = join()
-# Joined again: what this release has to be able to do. Now it may stay.
-ota.confirm()
-while True:
-    if exchange(link, machine.ADC().channel(pin="P16").voltage()) == UPDATE_NOW:
-        update(ota)
+def main():
+    ota = WiFiOTA("vehicle", "secret of the fleet", "192.168.1.10", 8000, log=print)
+    link = join()
+    # Joined again: what this release has to be able to do. Now it may stay.
+    ota.confirm()
+    while True:
+        if exchange(link, machine.ADC().channel(pin="P16").voltage()) == UPDATE_NOW:
+            update(ota)
+        time.sleep(PERIOD_S)
+
+
+try:
+    main()
+except Exception as error:
+    # Nobody is there to press a button. A release on trial that ends here goes back.
+    print("failed:", repr(error))
     time.sleep(PERIOD_S)
+    machine.reset()

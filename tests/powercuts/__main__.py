@@ -66,7 +66,7 @@ def simulate(kind: str, scenario: str, size: str, jobs: list[str]) -> list[str]:
     )
     # Beside these there is what MicroPython says when it closes files on a dead chip.
     lines = [line[4:] for line in done.stdout.splitlines() if line.startswith("job ")]
-    if done.returncode or not lines or not done.stdout.endswith("\ndone\n"):
+    if done.returncode or not done.stdout.endswith("done\n"):
         raise RuntimeError(f"the simulation broke off: {done.stdout[-500:]}{done.stderr}")
     return lines
 

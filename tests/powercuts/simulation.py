@@ -106,7 +106,6 @@ class Device:
     def __init__(self, kind, scenario, small):
         self.kind = kind
         self.scenario = scenario
-        self.strict = kind in ("lfs", "pycom-lfs", "card-fat")
         self.chip = CHIPS[KINDS[kind][1]](power)
         sys.modules[self.chip.name] = self.chip.module()
         sys.modules["machine"] = Machine
@@ -334,9 +333,12 @@ class Device:
     def _check_leftovers(self):
         """At the very end there is nothing of the updates but the outcome."""
         names = [name for name in os.listdir("/flash/lib") if name.startswith("ota_prev")]
-        for storage in self.storages:
-            names += [name for name in os.listdir(storage.path + "/.ota") if name != "outcome"]
-        if names and self.strict:
+        # FAT makes up names, see device/README.md; and on flash it may lose anything.
+        if KINDS[self.kind][0] == "lfs":
+            for storage in self.storages:
+                folder = os.listdir(storage.path + "/.ota")
+                names += [name for name in folder if name != "outcome"]
+        if names and self.kind not in ("flash-fat", "pycom-fat"):
             raise AssertionError(f"left over: {names}")
 
     def _application(self, ota):
@@ -362,6 +364,11 @@ class Device:
         except sys.modules["ota_errors"].SpaceError:
             self.refused = True
             return True
+        except sys.modules["ota_errors"].StorageError:
+            # FAT has damaged the library's folder: it says so, and has a new one.
+            if KINDS[self.kind][0] == "lfs":
+                raise
+            return False
         raise AssertionError("the update did not reset")
 
     def _expected(self, outcome):
@@ -404,7 +411,7 @@ def read_folder(folder, tree):
         path = folder + "/" + entry[0]
         empty = False
         if entry[1] == 0x4000:
-            if path not in ("/flash/.ota", "/sd/.ota"):
+            if not entry[0].startswith(".ota"):
                 read_folder(path, tree)
         elif not entry[0].startswith("ota_prev") and path != FILLER:
             with open(path, "rb") as source:

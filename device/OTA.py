@@ -1,5 +1,6 @@
 """Over-the-air updates: ``from OTA import WiFiOTA``. See README.md beside this file."""
 
+import gc
 import sys
 
 from ota_errors import LinkError, StateError, StorageError
@@ -7,6 +8,9 @@ from ota_recovery import NONE, VERSION_RECORD, Recovery
 
 FIRST_WAIT_MS = 1000
 LONGEST_WAIT_MS = 60000
+PARTS = (
+    "ota_manifest", "ota_json", "ota_draft", "ota_rules", "ota_store", "ota_fetch", "ota_journal",
+)  # fmt: skip
 
 
 class OTA:
@@ -136,40 +140,58 @@ class OTA:
             raise StorageError("a file system of this device failed: {}".format(error))
 
     def _prepare(self, again):
+        """Do all that comes before the journal, and write it; False if nothing is to be done."""
         self.connect()
         try:
             # Each part is loaded when needed, and out of memory before the next comes in.
-            from ota_manifest import read_manifest
-
-            plan = read_manifest(self, self._recovery)
-            del read_manifest
-            _unload("ota_manifest", "ota_json")
-            if plan is None:
-                return False
-            from ota_draft import Draft
-
-            work = Draft(self, self._recovery, plan).make(self.versions(), again)
-            del Draft, plan
-            _unload("ota_draft", "ota_rules")
+            work = self._plan(again)
             if work is None:
                 return False
-            version, previous_version, firmware, fetch_bytes = work
-            slots = (NONE, NONE)
-            from ota_fetch import Fetch
-
-            fetch = Fetch(self, self._recovery, fetch_bytes)
-            fetch.files()
-            if firmware:
-                slots = fetch.firmware(*firmware)
-            del Fetch, fetch
-            _unload("ota_fetch")
+            # The plan is checked: here is where it is asked who made it, before it is followed.
+            version, previous_version, record, firmware, fetch_bytes = work
+            self._store(record)
+            slots = self._fetch(firmware, fetch_bytes)
             from ota_journal import write_journal
 
             header = ("ota 1", version, previous_version, str(self.trial_boots))
             write_journal(self._recovery, header + slots)
             return True
         finally:
+            _unload(*PARTS)
             self.close()
+
+    def _plan(self, again):
+        from ota_manifest import read_manifest
+
+        plan = read_manifest(self, self._recovery)
+        del read_manifest
+        _unload("ota_manifest", "ota_json")
+        if plan is None:
+            return None
+        from ota_draft import Draft
+
+        work = Draft(self, self._recovery, plan).make(self.versions(), again)
+        _unload("ota_draft", "ota_rules")
+        return work
+
+    def _store(self, record):
+        from ota_store import Store
+
+        store = Store(self._recovery)
+        store.check_space()
+        store.keep_old()
+        store.keep_record(record)
+        _unload("ota_store")
+
+    def _fetch(self, firmware, fetch_bytes):
+        """Return the names of the slot for the firmware and of the one that runs now."""
+        from ota_fetch import Fetch
+
+        fetch = Fetch(self, self._recovery, fetch_bytes)
+        fetch.files()
+        slots = fetch.firmware(*firmware) if firmware else (NONE, NONE)
+        _unload("ota_fetch")
+        return slots
 
 
 class _WiFi(OTA):
@@ -178,7 +200,6 @@ class _WiFi(OTA):
     def __init__(self, ssid, password, ip, port, **options):
         super().__init__(**options)
         self._network = (ssid, password)
-        self._server = (ip, port)
         self._client = None
 
     def connect(self):
@@ -217,7 +238,12 @@ class FTPOTA(_WiFi):
 
 def _unload(*names):
     for name in names:
-        sys.modules.pop(name, None)
+        module = sys.modules.pop(name, None)
+        # MicroPython takes for a pointer what looks like one: a stale one must not hold
+        # a function, and with it its whole module.
+        if module and hasattr(gc, "mem_free") and hasattr(module, "__dict__"):
+            module.__dict__.clear()
+    gc.collect()
 
 
 def _no_progress(done_bytes, total_bytes, what):

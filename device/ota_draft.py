@@ -10,12 +10,9 @@ import os
 
 from ota_errors import FirmwareError, ManifestError, SpaceError
 from ota_recovery import (
-    ENTRY_FIELDS,
     FOLDER,
     NONE,
     VERSION_RECORD,
-    Lines,
-    copy_file,
     exists,
     file_sha256,
     first_names,
@@ -24,11 +21,6 @@ from ota_recovery import (
 )
 from ota_rules import check_removable, checked_content, checked_path, checked_version
 
-DRAFT = "/draft"
-DRAFT_FIELDS = ENTRY_FIELDS + 1
-SMALLEST_BLOCK_BYTES = 4096
-SPARE_BLOCKS = 8
-FOLDER_BLOCKS = 2
 BUFFER_BYTES = 512
 
 
@@ -39,15 +31,15 @@ class Draft:
         self._board = ota.board
         self._skip_firmware = ota.skip_firmware
         self._recovery = recovery
-        self._path = recovery.folder + DRAFT
+        self._path = recovery.folder + "/draft"
         self._version, self._previous_version, self._firmware, self._spans = plan
         self._buf = bytearray(BUFFER_BYTES)
 
     def make(self, versions, again):
-        """Write the draft, and store what it replaces; None if there is nothing to do.
+        """Write the draft; None if there is nothing to do.
 
-        Returns (version, previous version, firmware, bytes to fetch); firmware: (path on the
-        server, size in bytes, SHA-256, version), or None.
+        Returns (version, previous version, version record, firmware, bytes to fetch);
+        firmware: (path on the server, size in bytes, SHA-256, version), or None.
         versions: (files, firmware) as the device has them, None where unknown. again:
         whether to take a release that this device has gone back from.
         """
@@ -62,15 +54,10 @@ class Draft:
         count, fetch_bytes = self._write(record)
         if not count and firmware is None:
             return None
-        self._check_space()
-        # The plan is checked: here is where it is asked who made it, before it is followed.
-        self._keep_old()
-        with open(self._recovery.stored(VERSION_RECORD, sha256_hex(record)), "wb") as copy:
-            copy.write(record)
         if firmware:
             fetch_bytes += firmware[1]
         # A tuple: an object would keep this module in memory, by way of its class.
-        return self._version, self._previous_version or "", firmware, fetch_bytes
+        return self._version, self._previous_version or "", record, firmware, fetch_bytes
 
     def _was_rolled_back(self):
         outcome = self._recovery.outcome()
@@ -180,74 +167,6 @@ class Draft:
                 raise ManifestError("has {} where the device has something else".format(path))
             if folded and not _is_listed(here):
                 raise ManifestError("has {}, which is here in other letters".format(path))
-
-    def _keep_old(self):
-        """Copy what the update replaces or deletes; a moved file need not be fetched then."""
-        with Lines(self._path, DRAFT_FIELDS) as drafted:
-            for path, _, _, old_sha256, _, _ in drafted:
-                stored = self._recovery.stored(path, old_sha256)
-                if old_sha256 != NONE and file_sha256(stored, self._buf) != old_sha256:
-                    copy_file(self._recovery.absolute(path), stored, old_sha256, self._buf)
-
-    def _check_space(self):
-        for root, folder in self._board.roots.items():
-            need, free = self._need_bytes(root, folder)
-            if need > free:
-                raise SpaceError(
-                    "the update needs {} bytes on {}, {} are free".format(need, root, free)
-                )
-
-    def _need_bytes(self, root, folder):
-        """Return the bytes needed at the fullest moment below a root, and the bytes free.
-
-        The update may stop anywhere and go back, so each file counts as the larger of its
-        two states; and while one is written, some file systems keep the other until its end.
-        """
-        stored = growth = largest = folders = entries = free = 0
-        block = SMALLEST_BLOCK_BYTES
-        before = ""
-        with Lines(self._path, DRAFT_FIELDS) as drafted:
-            for path, sha256, size, old_sha256, old_size, _ in drafted:
-                if path.split("/", 1)[0] != root:
-                    continue
-                if not entries:
-                    block, free = self._blocks(folder)
-                entries += 1
-                size, old_size = -(-int(size) // block), -(-int(old_size) // block)
-                if sha256 != NONE:
-                    stored += size - self._stored_blocks(path, sha256, block)
-                    folders += self._new_folders(path, before)
-                if old_sha256 != NONE:
-                    stored += old_size - self._stored_blocks(path, old_sha256, block)
-                growth += max(0, size - old_size)
-                largest = max(largest, size, old_size)
-                before = path
-        if not entries:
-            return 0, 0
-        # Beside the files: the journal, folders' entries, and the file system's own.
-        spare = SPARE_BLOCKS + entries // 8 + folders * FOLDER_BLOCKS
-        return (stored + growth + largest + spare) * block, free
-
-    def _new_folders(self, path, before):
-        """Return how many folders have to be made for a path; those of ``before`` are there."""
-        count = 0
-        at = path.find("/", path.find("/") + 1)
-        while at > 0:
-            if not before.startswith(path[: at + 1]):
-                count += not exists(self._recovery.absolute(path[:at]))
-            at = path.find("/", at + 1)
-        return count
-
-    def _blocks(self, folder):
-        try:
-            stat = os.statvfs(folder or "/")
-        except OSError:
-            raise SpaceError("there is no file system at {}".format(folder))
-        return max(stat[0], SMALLEST_BLOCK_BYTES), stat[1] * stat[4]
-
-    def _stored_blocks(self, path, sha256, block):
-        stored = self._recovery.stored(path, sha256)
-        return -(-os.stat(stored)[6] // block) if exists(stored) else 0
 
 
 def _is_listed(path):

@@ -1,4 +1,4 @@
-"""The third part of an update: the contents, fetched and checked.
+"""The fourth part of an update: the contents, fetched and checked.
 
 Over as many connections as it takes; what has come is gone on with, also after a reset.
 """

@@ -1,344 +1,125 @@
-"""Runs under MicroPython: one start of a simulated Pycom or ESP32 board, boot.py and main.py.
+"""Runs under MicroPython: one start of a simulated board, from boot.py to the end of main.py.
 
-    board_run.py DEVICE_LIBRARY FOLDER KIND PORT
+    board_run.py DEVICE_LIBRARY FOLDER KIND PORT [NAME=VALUE...]
 
-FOLDER/flash is the flash: /flash on a Pycom, the root on the others. The modules ``pycom``, ``esp32``, ``network``,
-``machine``, ``hashlib``, ``socket`` and ``time`` are stand-ins as strict as the boards.
+KIND: pycom, esp32, rp2. FOLDER/flash is the flash: /flash on a Pycom, the root on the others;
+beside it lies the rest of the chip. The names, with their defaults, are in SETTINGS.
 """
 
-import hashlib
 import os
-import socket
 import sys
-import time
 
+import board_stand_ins as chip
 import vfs
 
-KIND, PORT = sys.argv[3:5]
 # The machine's own files, out of the device's way.
-LIBRARY, FOLDER = "/host" + sys.argv[1], "/host" + sys.argv[2]
-MOST_UPLINKS = 6
-ASK_FOR_UPDATE_AT = 3
-
-
-class Reset(BaseException):
-    pass
-
-
-class PowerOff(BaseException):
-    pass
-
-
-class Namespace:
-    def __init__(self, **members):
-        for name in members:
-            setattr(self, name, members[name])
-
-
-def say(*words):
-    print("board", *words)
-
-
-def reset():
-    raise Reset
-
-
-def load(name, default):
-    try:
-        with open(FOLDER + "/" + name, "rb") as source:
-            return source.read()
-    except OSError:
-        return default
-
-
-def save(name, data):
-    with open(FOLDER + "/" + name, "wb") as target:
-        target.write(data)
-
-
-class PycomChip:
-    """As modpycom.c and updater.c of 1.20.2 do it, with its traps turned into failures."""
-
-    FACTORY = 0
-    OTA_0 = 1
-    NAMES = ("Factory", "ota_0")
-    SLOT_BYTES = 2023424
-
-    def __init__(self):
-        self.running = load("boot", b"Factory").decode()
-        self.image = None
-        self.was_finished = False
-
-    def other(self):
-        return "ota_0" if self.running == "Factory" else "Factory"
-
-    def ota_start(self):
-        assert not self.was_finished, "would write over the running slot"
-        self.image = bytearray()
-
-    def ota_write(self, data):
-        assert self.image is not None, "would write at address 0"
-        assert 0 < len(data) <= 4096, "would write into flash that is not erased"
-        self.image.extend(data)
-        assert len(self.image) <= self.SLOT_BYTES, "would write into the next partition"
-        return len(data)
-
-    def ota_verify(self):
-        data = bytes(self.image)
-        return data[:1] == b"\xe9" and hashlib.sha256(data[:-32]).digest() == data[-32:]
-
-    def ota_finish(self):
-        save(self.other(), self.image)
-        save("boot", self.other().encode())
-        self.was_finished = True
-
-    def bootmgr(self, boot_partition=None, reset=False):
-        if boot_partition is None:
-            return (self.running, "LittleFS", "SafeBoot: False", "Status: Ready")
-        say("bootmgr", self.NAMES[boot_partition])
-        save("boot", self.NAMES[boot_partition].encode())
-        raise Reset
-
-    def get_free_heap(self):
-        return (60000, 2500000)
-
-
-class Esp32Partition:
-    """As esp32_partition.c does it; files hold the slots."""
-
-    RUNNING = 0
-    TYPE_APP = 0
-    SLOT_BYTES = 1 << 20
-    running = None
-
-    def __init__(self, which=0):
-        self.label = self.running
-
-    def get_next_update(self):
-        other = Esp32Partition()
-        other.label = "ota_1" if self.running == "ota_0" else "ota_0"
-        return other
-
-    def info(self):
-        return (0, 16, 0x10000, self.SLOT_BYTES, self.label, False)
-
-    def writeblocks(self, block, data):
-        assert self.label != self.running and len(data) == 4096
-        image = load(self.label, b"")
-        save(self.label, image[: block * 4096] + bytes(data))
-
-    def readblocks(self, block, buf):
-        buf[:] = load(self.label, b"")[block * 4096 : block * 4096 + len(buf)]
-
-    def set_boot(self):
-        if load(self.label, b"\xe9")[:1] != b"\xe9":
-            raise OSError(-5379)
-        say("set_boot", self.label)
-        save("boot", self.label.encode())
-
-    @staticmethod
-    def find(kind, label=None):
-        found = Esp32Partition()
-        found.label = label
-        return [found]
-
-    @staticmethod
-    def mark_app_valid_cancel_rollback():
-        say("valid")
-
-
-class OneHash:
-    """Pycom has one hash at a time, and keeps it until it is digested."""
-
-    active = False
-
-    def __init__(self, data=b""):
-        if OneHash.active:
-            raise OSError("only one active hash operation")
-        OneHash.active = True
-        self.hash = hashlib.sha256(data)
-
-    def update(self, data):
-        self.hash.update(data)
-
-    def digest(self):
-        OneHash.active = False
-        return self.hash.digest()
-
-
-class StockWLAN:
-    connected = False  # of the chip, whichever object speaks for it
-
-    def __init__(self, interface):
-        assert interface == "station"
-
-    def active(self, on):
-        assert on
-
-    def connect(self, ssid, password):
-        say("wifi", ssid, password)
-        assert not StockWLAN.connected
-        StockWLAN.connected = ssid
-
-    def isconnected(self):
-        return bool(self.connected)
-
-    def config(self, name):
-        assert name == "essid"
-        return self.connected
-
-    def disconnect(self):
-        StockWLAN.connected = False
-
-
-class PycomWLAN:
-    STA, WPA2 = 1, 3
-    connected = False
-
-    def __init__(self, mode):
-        assert mode == self.STA
-
-    def connect(self, ssid, auth, timeout):
-        assert auth[0] == self.WPA2 and timeout > 1000
-        say("wifi", ssid, auth[1])
-        PycomWLAN.connected = ssid
-
-    def isconnected(self):
-        return self.connected
-
-    def ssid(self):
-        return self.connected
-
-
-class LoRa:
-    LORAWAN, EU868, OTAA = 1, 5, 0
-
-    def __init__(self, mode, region):
-        assert (mode, region) == (self.LORAWAN, self.EU868)
-        self.asked = 0
-
-    def join(self, activation, auth, timeout):
-        assert activation == self.OTAA and len(auth[0]) == 8 and len(auth[1]) == 16
-        say("join")
-
-    def has_joined(self):
-        self.asked += 1
-        return self.asked > 2
-
-
-class LoRaSocket:
-    uplinks = 0
-
-    def setsockopt(self, level, name, value):
-        pass
-
-    def setblocking(self, blocking):
-        pass
-
-    def send(self, data):
-        assert len(data) == 2
-        LoRaSocket.uplinks += 1
-        say("uplink")
-        if LoRaSocket.uplinks == MOST_UPLINKS:
-            raise PowerOff
-
-    def recv(self, limit):
-        return b"\x01\x02\x03" if LoRaSocket.uplinks == ASK_FOR_UPDATE_AT else b""
-
-
-def make_socket(family=socket.AF_INET, kind=socket.SOCK_STREAM):
-    return LoRaSocket() if family == "lora" else socket.socket(family, kind)
-
-
-def address(host, port):
-    # Wherever the example's server is said to be, it is here.
-    return socket.getaddrinfo("127.0.0.1", int(PORT))
-
-
-class Alarm:
-    """Both kinds of timer; what was set comes when the application would sleep for good."""
-
-    ONE_SHOT = 0
-    callback = None
-
-    def __init__(self, number):
-        if number < 0:
-            raise ValueError("this chip has no virtual timers")
-
-    def init(self, mode, period, callback):
-        assert mode == self.ONE_SHOT and period > 1000
-        Alarm.set(callback)
-
-    @staticmethod
-    def set(callback, seconds=None):
-        say("alarm")
-        Alarm.callback = callback
-
-    @staticmethod
-    def ring():
-        if Alarm.callback:
-            say("rings")
-            Alarm.callback(None)
-
-
-class Sleep:
-    count = 0
-
-    @staticmethod
-    def sleep(seconds):
-        Sleep.count += 1
-        if Sleep.count > 20:
-            Alarm.ring()
-            raise PowerOff
-
-
-def install_stand_ins():
-    modules = sys.modules
-    channel = Namespace(voltage=lambda: 1234)
-    modules["machine"] = Namespace(
-        reset=reset,
-        ADC=lambda: Namespace(channel=lambda pin: channel),
-        Timer=Namespace(Alarm=Alarm.set) if KIND == "pycom" else Alarm,
+HOST = "/host"
+SETTINGS = {
+    "minutes": "10",  # how long the run lasts, in the board's own time
+    "slots": "ota_0,ota_1",  # of the partition table of an ESP32
+    "wifi": "there",  # see Air
+    "lora": "there",  # or "absent"
+    "uplink_fails": "0",  # the number of the uplink that does
+    "ram": "external",  # or "none": a Pycom with 4 MB of flash
+    "bootmgr": "works",  # or "fails"
+}
+
+
+def install_common(modules, settings, port):
+    modules["machine"] = chip.Namespace(reset=chip.reset)
+    modules["time"] = chip.Namespace(
+        sleep=chip.Clock.sleep,
+        sleep_ms=chip.Clock.sleep_ms,
+        ticks_ms=chip.Clock.now_ms,
+        ticks_diff=lambda end, start: end - start,
     )
-    modules["time"] = Namespace(
-        sleep=Sleep.sleep,
-        sleep_ms=lambda ms: Sleep.sleep(0),
-        ticks_ms=time.ticks_ms,
-        ticks_diff=time.ticks_diff,
-    )
-    modules["socket"] = Namespace(
-        AF_LORA="lora", SOCK_RAW=3, SOL_LORA=1, SO_DR=2, socket=make_socket, getaddrinfo=address
-    )
-    if KIND == "pycom":
-        import binascii
+    modules["select"] = chip.Namespace(poll=chip.Poll, POLLIN=1)
+    modules["socket"] = chip.Namespace(socket=chip.make_socket, getaddrinfo=chip.resolver(port))
+    modules["hashlib"] = chip.Namespace(sha256=chip.OneHash)
 
-        modules["ubinascii"] = binascii
-        modules["pycom"] = PycomChip()
-        modules["hashlib"] = Namespace(sha256=OneHash)
-        modules["network"] = Namespace(WLAN=PycomWLAN, LoRa=LoRa)
+
+def install_pycom(modules, settings):
+    channel = chip.Namespace(voltage=lambda: 1234)
+    modules["machine"].ADC = lambda: chip.Namespace(channel=lambda pin: channel)
+    modules["machine"].Timer = chip.PycomTimer
+    for name, value in (("AF_LORA", "lora"), ("SOCK_RAW", 3), ("SOL_LORA", 1), ("SO_DR", 2)):
+        setattr(modules["socket"], name, value)
+    chip.LoRa.reaches_network = settings["lora"] == "there"
+    chip.LoRaSocket.fails_at = int(settings["uplink_fails"])
+    modules["network"] = chip.Namespace(WLAN=chip.PycomWLAN, LoRa=chip.LoRa)
+    modules["pycom"] = chip.PycomChip(settings["ram"] != "none", settings["bootmgr"] == "fails")
+    print("slot", modules["pycom"].running)
+
+
+def install_esp32(modules, settings):
+    install_stock(modules)
+    chip.StockTimer.numbers = (0, 1, 2, 3)
+    chip.Partition.start(settings["slots"].split(","))
+    modules["esp32"] = chip.Namespace(Partition=chip.Partition)
+    print("slot", chip.Partition.running)
+
+
+def install_stock(modules):
+    chip.StockTimer.numbers = (-1,)
+    modules["machine"].Timer = chip.StockTimer
+    modules["network"] = chip.Namespace(WLAN=chip.StockWLAN, STA_IF="station")
+
+
+def install_stand_ins(kind, port, settings):
+    install_common(sys.modules, settings, port)
+    if kind == "pycom":
+        install_pycom(sys.modules, settings)
+    elif kind == "esp32":
+        install_esp32(sys.modules, settings)
     else:
-        modules["network"] = Namespace(WLAN=StockWLAN, STA_IF="station")
-        if KIND == "esp32":
-            Esp32Partition.running = load("boot", b"ota_0").decode()
-            modules["esp32"] = Namespace(Partition=Esp32Partition)
+        install_stock(sys.modules)
+    chip.Clock.limit_ms = int(settings["minutes"]) * 60000
+    chip.Air.start(settings["wifi"])
 
 
-def start():
-    flash = "/flash" if KIND == "pycom" else ""
-    vfs.mount(vfs.VfsPosix("/"), "/host")
+def mount(library, folder, flash):
+    vfs.mount(vfs.VfsPosix("/"), HOST)
     vfs.umount("/")
-    vfs.mount(vfs.VfsPosix(sys.argv[2] + "/flash"), flash or "/")
+    vfs.mount(vfs.VfsPosix(folder + "/flash"), flash or "/")
     os.chdir(flash or "/")
-    sys.path[:] = ["", flash, flash + "/lib", LIBRARY]
-    install_stand_ins()
+    chip.Disk.folder = HOST + folder
+    sys.path[:] = ["", flash, flash + "/lib", HOST + library]
+
+
+def start(library, folder, kind, port, *words):
+    settings = dict(SETTINGS)
+    for word in words:
+        name, value = word.split("=", 1)
+        assert name in SETTINGS, name
+        settings[name] = value
+    flash = "/flash" if kind == "pycom" else ""
+    mount(library, folder, flash)
+    install_stand_ins(kind, int(port), settings)
     for name in ("boot.py", "main.py"):
-        with open(flash + "/" + name) as source:
+        run(flash + "/" + name)
+    # At the prompt.
+    chip.Clock.idle()
+
+
+def run(path):
+    """Run one of the two files; as on a board, an exception ends it and nothing else."""
+    try:
+        with open(path) as source:
             exec(source.read(), {"__name__": "__main__"})
+    except Exception as error:
+        print("raised", path, repr(error))
 
 
 try:
-    start()
-except Reset:
+    start(*sys.argv[1:])
+except chip.Reset:
     print("reset")
-except PowerOff:
+except chip.PowerOff:
     print("power off")
+except chip.Violation:
+    pass  # told below, with those that something else has hidden
+if chip.OneHash.is_active:
+    chip.Violation.kept.append("a hash was left undigested, and blocks the next for ever")
+for violation in chip.Violation.kept:
+    print("violation", violation)
+sys.exit(len(chip.Violation.kept))

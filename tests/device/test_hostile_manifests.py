@@ -1,13 +1,15 @@
 """Manifests that ask for what no update may do, or that are none."""
 
 import json
+import os
 
 import pytest
 
 from tests.device.conftest import raw_server
-from tests.support.library import OTA, QuickBoard, Reset
+from tests.support.library import OTA, QuickBoard, Reset, ota_recovery
 from tests.support.update_tree import FIRMWARE, NEW, OLD, content_entry, contents, manifest
 
+import ota_rules  # isort: skip
 import ota_errors  # isort: skip  (tests.support.library has put it within reach)
 
 CONTENT = b"content\n"
@@ -89,6 +91,9 @@ def test_the_unchanged_one_is_good(ota, tmp_path):
         "flash/a/../../x", "../flash/x", "flash/./x", "x.py", "", "flash/a\u0000b", "flash/a\nb",
         "flash/a\tb", "flash\\x", "flash/a:b", "flash/.ota/journal", "flash/.OTA/journal",
         "sd/.ota/x", "flash/lib/ota_prev.py", "flash/" + "x" * 300, "flash/" + "d/" * 120 + "x",
+        "flash/.ota./journal", "flash/.ota /journal", "flash/x.", "flash/x ", "flash/lib./x",
+        "flash/OTA~1/journal", "flash/lib/OTA_PREV.py", "flash/" + "\u00e9" * 51 + ".py",
+        "flash/" + "\u00e9" * 49 + "/" + "\u00e9" * 49,
         None, 7, ["flash/x"], {"a": 1}, True,
     ],
 )  # fmt: skip
@@ -102,7 +107,8 @@ def test_paths(ota, tmp_path, path):
     [
         {"size": -1}, {"size": "8"}, {"size": 8.0}, {"size": True}, {"size": None},
         {"size": 10**30}, {"sha256": None}, {"sha256": "abc"}, {"sha256": "G" * 64},
-        {"sha256": "A" * 64}, {"sha256": 5}, {"URL": None}, {"URL": 5}, {"URL": "x"},
+        {"sha256": "A" * 64}, {"sha256": 5}, {"sha256": "-"}, {"URL": "-", "sha256": "-"},
+        {"URL": None}, {"URL": 5}, {"URL": "x"},
         {"URL": "http://h"}, {"URL": "http://h/a b"}, {"URL": "http://h/a\r\nHost: x"},
         {"URL": "http://h/\u00e9"}, {"URL": "http://h/" + "x" * 2000},
     ],
@@ -146,6 +152,13 @@ ENTRY = with_file()["new"][0]
         {"delete": ["flash/boot.py"]},
         {"delete": ["flash/lib/ota_recovery.py"]},
         {"delete": ["flash/lib/ota_boot.mpy"]},
+        {"delete": ["flash/BOOT.PY"]},
+        {"delete": ["flash/lib/OTA_BOOT.PY"]},
+        {"delete": ["flash/lib/Ota_Recovery.mpy"]},
+        {"delete": ["flash/lib"]},
+        {"new": [ENTRY | {"dst_path": "flash/lib"}]},
+        {"new": [ENTRY | {"dst_path": "flash/main.py/x"}]},
+        {"update": [ENTRY | {"dst_path": "flash/boot.py"}]},
         {"firmware": []},
         {"firmware": "1.0.1"},
     ],
@@ -163,6 +176,9 @@ def test_lists(ota, tmp_path, changes):
         b'{"version": "1.0.1", "version": "1"}',
         b'{"version": "\xff"}', b'{"version": "\\ud800"}', b'{"version": "\\udc00x"}',
         b'{"version": "\\u12"}', b'{"version": "\\x"}', b'{"version": "1\x00"}', b"\x00" * 100,
+        b'{"version": --1}', b'{"version": "\\u-001"}', b'{"version": "\\u 001"}',
+        b'{"version": "\\u\x10\x10\x10\x10"}', b'{"a": -, "version": 5}',
+        b'{"new": [{"size": --5}], "version": "1"}', '{"version": \u00b2}'.encode(),
         b'{"a": ' + b"[" * 5000 + b"]" * 5000 + b', "version": "1.0.1"}',
         b'{"a": ' + b'{"a":' * 5000, b'{"a": "' + b"x" * 2000 + b'", "version": "1.0.1"}',
         b'{"a": ' + b"1" * 2000 + b', "version": "1.0.1"}',
@@ -244,3 +260,113 @@ def test_firmware_that_is_no_image(device):
         device.port = server.port
         assert device.boot("update").last("error").startswith("FirmwareError")
     assert device.tree() == OLD
+
+
+@pytest.mark.parametrize("path", ["flash/sd/x", "flash/SD/x", "flash/flash/x"])
+def test_paths_that_are_others_where_flash_is_the_root(path):
+    roots = {"flash": "", "sd": "/sd"}
+    with pytest.raises(ota_errors.ManifestError):
+        ota_rules.checked_path(path, roots)
+    assert ota_rules.checked_path(path, {"flash": "/flash", "sd": "/sd"}) == path
+
+
+class FoldingOS:
+    """``os`` of a device whose file system finds a name under whatever letters, as FAT does."""
+
+    def __getattr__(self, name):
+        return getattr(os, name)
+
+    def stat(self, path):
+        return os.stat(as_listed(path))
+
+
+def as_listed(path):
+    found = ""
+    for part in str(path).split("/")[1:]:
+        names = os.listdir(found or "/") if os.path.isdir(found or "/") else []
+        same = [name for name in names if name.lower() == part.lower()]
+        found += "/" + (same[0] if same else part)
+    return found
+
+
+@pytest.fixture
+def folding(ota, monkeypatch):
+    monkeypatch.setattr(ota_recovery, "os", FoldingOS())
+    return ota
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"new": [ENTRY | {"dst_path": "flash/MAIN.py"}]},
+        {"delete": ["flash/Main.py"], "new": []},
+        {"delete": ["flash/LIB/same.py"], "new": []},
+        {"new": [ENTRY | {"dst_path": "flash/Lib/x.py"}]},
+    ],
+)
+def test_other_letters_of_a_name_that_is_there(folding, tmp_path, changes):
+    assert "other letters" in refuse(folding, tmp_path, {**with_file(), **changes})
+
+
+def test_letters_matter_where_the_file_system_says_so(ota, tmp_path):
+    ota.served = {"/x": CONTENT}
+    made = {**with_file(), "new": [ENTRY | {"dst_path": "flash/MAIN.py"}]}
+    ota.served["/manifest.json"] = json.dumps(made).encode()
+    with pytest.raises(Reset):
+        ota.update()
+    assert (tmp_path / "flash/MAIN.py").read_bytes() == CONTENT
+    assert (tmp_path / "flash/main.py").read_bytes() == OLD["flash/main.py"]
+
+
+def test_boot_py_may_change_as_long_as_it_calls_ota_boot(ota, tmp_path):
+    boot_py = b"import time\nimport ota_boot\nota_boot.run()\n"
+    entry = content_entry("http://h/boot", boot_py) | {"dst_path": "flash/boot.py"}
+    ota.served = {"/boot": boot_py}
+    ota.served["/manifest.json"] = json.dumps(
+        {**with_file(), "new": [], "update": [entry]}
+    ).encode()
+    with pytest.raises(Reset):
+        ota.update()
+    assert (tmp_path / "flash/boot.py").read_bytes() == boot_py
+
+
+def test_what_the_release_has_not_is_left_to_the_device(ota, tmp_path):
+    """A version record that is no text does not stop the device from being updated."""
+    (tmp_path / "flash/OTA_VERSION.py").write_bytes(b"\xff\xfe\x00")
+    assert ota.versions() == (None, None)
+    ota.served = {"/x": CONTENT, "/manifest.json": json.dumps(with_file()).encode()}
+    with pytest.raises(Reset):
+        ota.update()
+
+
+class TestAfterARollback:
+    @pytest.fixture
+    def rolled_back(self, ota):
+        self.offer(ota, "1.0.1")
+        with pytest.raises(Reset):
+            ota.update()
+        with pytest.raises(Reset):
+            ota.rollback()
+        assert ota.outcome() == ("rolled back", "1.0.1", "", "asked")
+        return ota
+
+    def offer(self, ota, version):
+        made = {**with_file(), "version": version}
+        ota.served = {"/x": CONTENT, "/manifest.json": json.dumps(made).encode()}
+
+    def test_the_same_release_is_left_alone(self, rolled_back):
+        said = []
+        rolled_back._recovery.log = said.append
+        assert rolled_back.update() is False
+        assert said == ["1.0.1 is not tried again: asked"]
+
+    def test_it_is_taken_again_if_the_application_says_so(self, rolled_back, tmp_path):
+        with pytest.raises(Reset):
+            rolled_back.update(again=True)
+        assert (tmp_path / "flash/x.py").read_bytes() == CONTENT
+
+    def test_another_version_is_taken(self, rolled_back, tmp_path):
+        self.offer(rolled_back, "1.0.2")
+        with pytest.raises(Reset):
+            rolled_back.update()
+        assert (tmp_path / "flash/x.py").read_bytes() == CONTENT

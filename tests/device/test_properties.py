@@ -1,0 +1,102 @@
+"""Rules that hold for any text: the JSON reader, and the paths that a manifest may name."""
+
+import json
+import posixpath
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import tests.support.library  # noqa: F401 - puts the library within reach
+
+import ota_errors  # isort: skip
+import ota_json  # isort: skip
+import ota_rules  # isort: skip
+
+ROOTS = {"flash": "/flash", "sd": "/sd"}
+SCALARS = st.one_of(st.none(), st.booleans(), st.integers(0, 10**20), st.text(max_size=60))
+VALUES = st.recursive(
+    SCALARS,
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=9), inner, max_size=4)
+    ),
+    max_leaves=12,
+)
+
+
+class Stream:
+    """Gives as much as it likes at a time, as a connection does."""
+
+    def __init__(self, data, step):
+        self.data = data
+        self.step = step
+
+    def readinto(self, buf):
+        count = min(self.step, len(buf), len(self.data))
+        buf[:count], self.data = self.data[:count], self.data[count:]
+        return count
+
+
+def reader(text, step=7, buffer_bytes=16):
+    return ota_json.JSONReader(Stream(text, step), bytearray(buffer_bytes), 10**6)
+
+
+@given(SCALARS, st.booleans(), st.integers(1, 20), st.integers(1, 20))
+def test_scalars_are_what_json_says(value, ascii_only, step, buffer_bytes):
+    text = json.dumps(value, ensure_ascii=ascii_only).encode()
+    read = reader(text, step, buffer_bytes)
+    assert read.scalar() == value
+    read.finish()
+
+
+@given(VALUES, st.integers(1, 20))
+def test_skip_passes_over_one_value_and_no_more(value, step):
+    read = reader(json.dumps([value, "after"]).encode(), step)
+    items = read.items()
+    next(items)
+    read.skip()
+    next(items)
+    assert read.scalar() == "after"
+
+
+@given(st.binary(max_size=200))
+def test_whatever_comes_is_read_or_refused(data):
+    read = reader(data)
+    try:
+        read.skip()
+        read.finish()
+    except ota_errors.ManifestError:
+        pass
+
+
+NAMES = st.sampled_from(["flash", "sd", "..", ".", "", ".ota", "a", "A", "b.py", "x~1", "\u00e9"])
+PATHS = st.one_of(st.text(max_size=250), st.lists(NAMES, max_size=8).map("/".join))
+
+
+@given(PATHS)
+def test_no_accepted_path_leads_outside(path):
+    try:
+        accepted = ota_rules.checked_path(path, ROOTS)
+    except ota_errors.ManifestError:
+        return
+    root, _, rest = accepted.partition("/")
+    place = posixpath.normpath(ROOTS[root] + "/" + rest)
+    assert place == ROOTS[root] + "/" + rest
+    assert not place.lower().startswith(ROOTS[root] + "/.ota")
+
+
+@given(st.text(max_size=80))
+def test_an_accepted_version_can_stand_in_a_python_string(version):
+    try:
+        accepted = ota_rules.checked_version(version)
+    except ota_errors.ManifestError:
+        return
+    if all(char >= " " and char not in "\x7f\x85\u2028\u2029" for char in accepted):
+        found = {}
+        exec(f"VERSION = '{accepted}'\n", found)
+        assert found["VERSION"] == version
+
+
+@pytest.mark.parametrize("path", ["flash/main.py", "/flash/lib/a b.py", "sd/gr\u00fc\u00dfe.txt"])
+def test_ordinary_paths_are_accepted(path):
+    assert ota_rules.checked_path(path, ROOTS) == path.lstrip("/")

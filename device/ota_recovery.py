@@ -8,9 +8,10 @@ and FAT never gets two names for one chain of clusters.
 
 In ``flash/.ota``: ``journal`` and ``outcome``. In ``.ota`` of each root: contents, new
 and old, named by their hash. Behind its end the journal grows by notes, a line each:
-``trial`` once it is carried out, ``boot`` for each boot on trial, ``back`` with the
-reason to go back, ``tried`` and ``switch`` for each attempt at that. A note needs no
-new name in a folder, which FAT can lose, and goes in one step with the journal.
+``trial`` once it is carried out, ``boot`` for each boot on trial, ``switched`` for each
+with the wrong firmware, ``back`` with the reason to go back, ``tried`` and ``switch`` for
+each attempt at that. A note needs no new name in a folder, which FAT can lose, and goes
+in one step with the journal.
 """
 
 import os
@@ -364,10 +365,12 @@ class Recovery:
     def count_boot(self):
         """Count a boot on trial: go back after the last, see to the firmware before that."""
         limit = int(self.header[3])
-        if self.note(b"boot") > limit:
+        in_place = self.header[4] in (NONE, self.board.running_slot())
+        # A boot that has the wrong firmware is none of the application's.
+        if self.note(b"boot" if in_place else b"switched") > limit:
             self.go_back("not confirmed in {} boots".format(limit))
             self.board.reset()
-        elif self.header[4] not in (NONE, self.board.running_slot()):
+        elif not in_place:
             # Cut before the switch, or the bootloader went back: once more.
             try:
                 self.board.boot_slot(self.header[4])

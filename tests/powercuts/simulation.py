@@ -42,6 +42,7 @@ KINDS = {
     "pycom-fat": ("fat", "pycom", 512, True),
 }
 FLASH_BYTES = 160 * 4096
+SMALL_FLASH_BYTES = 80 * 4096
 CARD_BYTES = 128 * 4096
 MOST_BOOTS = 30
 FILLER = "/flash/own.bin"
@@ -117,7 +118,7 @@ class Device:
         self.new["flash/OTA_VERSION.py"] = record("1.0.1", "1.0.1")
         # One boot of trial is quicker, but a cut during it would end it.
         self.trial_boots = 1 if small and scenario != "confirm" else 3
-        self.storages = [Storage(kind, "/flash", FLASH_BYTES)]
+        self.storages = [Storage(kind, "/flash", SMALL_FLASH_BYTES if small else FLASH_BYTES)]
         if not small:
             self.storages.append(Storage(kind, "/sd", CARD_BYTES))
         self._manufacture()
@@ -294,10 +295,14 @@ class Device:
         return done[0]
 
     def _load_what_is_whole(self):
-        for name in self.modules:
-            sys.modules.pop(name, None)
+        """Provide the modules whose files are there to the byte; the rest is up to import.
+
+        Files that no release changes are not looked at here: _check looks at them all.
+        """
         for name, (contents, module) in self.modules.items():
-            if read_or_none("/flash/lib/" + name + ".py") in contents:
+            sys.modules.pop(name, None)
+            changes = contents[0] != contents[1] or name == "ota_prev"
+            if not changes or read_or_none("/flash/lib/" + name + ".py") in contents:
                 sys.modules[name] = module
 
     def _start(self, base):

@@ -78,9 +78,7 @@ class Device:
     def boot(self, action: str = "nothing", **options: object) -> Boot:
         """Start the device, let it do one thing, and return what it printed."""
         words = [f"{name}={value}" for name, value in options.items()]
-        command = interpreter_command(self.interpreter)
-        if self.heap and self.interpreter == "micropython":
-            command = [*command, "-X", f"heapsize={self.heap}"]
+        command = [*interpreter_command(self.interpreter), *self._interpreter_options()]
         where = (LIBRARY, self.folder, self.transport, self.port)
         done = subprocess.run(
             [*command, str(BOOT_SCRIPT), *map(str, where), action, *words],
@@ -89,7 +87,15 @@ class Device:
             timeout=BOOT_TIMEOUT_S,
         )
         assert done.returncode == 0, done.stdout[-2000:] + done.stderr
-        return Boot(done.stdout.splitlines())
+        assert "ResourceWarning" not in done.stderr, done.stderr
+        boot = Boot(done.stdout.splitlines())
+        assert set(boot.all("left_open")) <= {"0"}, boot.lines
+        return boot
+
+    def _interpreter_options(self) -> list[str]:
+        if self.interpreter == "cpython":
+            return ["-W", "always::ResourceWarning"]
+        return ["-X", f"heapsize={self.heap}"] if self.heap else []
 
     def tree(self) -> dict[str, bytes]:
         """Return the device's files, without the version record and the library's own."""

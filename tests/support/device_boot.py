@@ -5,6 +5,7 @@
 Prints a line for each thing that happens; see tests.support.device for the other side.
 """
 
+import os
 import sys
 
 sys.path.insert(0, sys.argv[1])
@@ -62,9 +63,16 @@ def main(folder, transport, port, action, *words):
     print("slot", board.running_slot())
 
 
+def open_descriptors():
+    return len(os.listdir("/proc/self/fd"))
+
+
+open_before = open_descriptors()
 try:
     main(*sys.argv[2:])
 except Reset:
     print("reset")
 except OTAError as error:
+    # Here the error still holds what a path has forgotten to close.
     print("error", type(error).__name__, error)
+    print("left_open", open_descriptors() - open_before)

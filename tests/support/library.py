@@ -1,6 +1,10 @@
-"""The device library inside this process, for tests that need many quick runs of it."""
+"""The device library inside this process, for tests that need many quick runs of it.
+
+Its parts stay loaded between two updates: to load them anew takes longer than an update.
+"""
 
 import sys
+from pathlib import Path
 
 from tests.support.device import LIBRARY
 
@@ -10,7 +14,23 @@ import ota_recovery
 from OTA import FTPOTA, OTA, WiFiOTA
 from ota_linux import LinuxBoard
 
-__all__ = ["FTPOTA", "OTA", "QuickBoard", "Reset", "WiFiOTA", "ota_recovery"]
+__all__ = [
+    "FTPOTA",
+    "OTA",
+    "TRANSPORTS",
+    "QuickBoard",
+    "Reset",
+    "WiFiOTA",
+    "files_below",
+    "ota_recovery",
+    "put",
+    "quick_ota",
+]
+
+TRANSPORTS = {"http": WiFiOTA, "ftp": FTPOTA}
+RECORD = "flash/OTA_VERSION.py"
+
+sys.modules[OTA.__module__]._unload = lambda *names: None
 
 
 class Reset(BaseException):
@@ -33,3 +53,28 @@ class QuickBoard(LinuxBoard):
 
     def sleep_ms(self, ms):
         self.waits_ms.append(ms)
+
+
+def put(folder: Path, tree: dict[str, bytes], version: str = "1.0.0") -> None:
+    """Put a release on a device that has nothing yet."""
+    for path, content in {**tree, RECORD: f"VERSION = '{version}'\n".encode()}.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_bytes(content)
+
+
+def files_below(folder: Path) -> dict[str, bytes]:
+    """Return a device's files, without the version record and the library's own."""
+    return {
+        name: path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and ".ota" not in path.parts
+        if (name := path.relative_to(folder).as_posix()).startswith(("flash/", "sd/"))
+        and name != RECORD
+    }
+
+
+def quick_ota(folder: Path, transport: str, port: int, **options) -> OTA:
+    """Make what updates the device in ``folder`` from a server on this machine."""
+    options = {"timeout_s": 0.2, **options}
+    board = QuickBoard(folder)
+    return TRANSPORTS[transport]("net", "pw", "127.0.0.1", port, board=board, **options)

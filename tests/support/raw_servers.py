@@ -13,6 +13,10 @@ from collections.abc import Callable
 from urllib.parse import unquote
 
 CLOSE, RESET, STALL, ENDLESS = "close", "reset", "stall", "endless"
+# A byte now and then of what is left of the answer; all of it, and then no more requests.
+DRIP, LAST = "drip", "last"
+DRIP_S = 0.1
+REPLY = ""  # the path that a fault is given for what an FTP server replies
 Fault = Callable[[str, bytes], tuple[bytes, str]]
 PATIENCE_S = 20
 ENDLESS_LIMIT_BYTES = 64_000_000
@@ -64,13 +68,16 @@ class RawServer:
         """Send what the fault makes of an answer; return that, None if it ended in disorder."""
         data, ending = self.fault(path, whole)
         connection.sendall(data)
-        self.sent_bytes += len(data)
+        if path != REPLY:
+            self.sent_bytes += len(data)
         if ending == STALL:
             released = threading.Event()
             self._stalled.append(released)
             released.wait(PATIENCE_S)
         elif ending == ENDLESS:
             self._send_endlessly(connection, data[-1:] or b"x")
+        elif ending == DRIP:
+            self._drip(connection, whole[len(data) :])
         elif ending == RESET:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         return data if ending == CLOSE else None
@@ -82,6 +89,12 @@ class RawServer:
             sent += 4096
         if sent >= ENDLESS_LIMIT_BYTES:
             self.errors.append(AssertionError("the device read on without an end"))
+
+    def _drip(self, connection: socket.socket, data: bytes) -> None:
+        for byte in data:
+            if self._stopping.wait(DRIP_S):
+                return
+            connection.sendall(bytes([byte]))
 
     def _start(self, target, *args) -> None:
         thread = threading.Thread(target=target, args=args, daemon=True)
@@ -141,7 +154,13 @@ class RawHTTPServer(RawServer):
 
 
 class RawFTPServer(RawServer):
-    """Serves one login; ``replies`` overrides what is said to a command."""
+    """Serves logins; ``replies`` overrides what is said to a command, None is silence.
+
+    ``done`` is what is said after a transfer, ``done PATH`` after one of that file. In an
+    override the data port may stand: ``{port}``, or ``{high}`` and ``{low}``.
+    """
+
+    transfers_per_login = None
 
     def __init__(self, served, fault=honest, replies=None):
         self.replies = replies or {}
@@ -154,9 +173,11 @@ class RawFTPServer(RawServer):
             command, _, argument = line.decode().rstrip("\r\n").partition(" ")
             self.requests.append(line.decode().strip())
             if command in self.replies:
-                session.say(self.replies[command])
+                session.say(session.with_port(self.replies[command]))
             else:
                 getattr(session, command.lower())(argument)
+            if session.transfers == self.transfers_per_login:
+                return
 
 
 class _FTPSession:
@@ -165,9 +186,20 @@ class _FTPSession:
         self.control = control
         self.offset = 0
         self.passive = None
+        self.transfers = 0
 
-    def say(self, text: str) -> None:
-        self.control.sendall(text.encode() + b"\r\n")
+    def say(self, text: str | None) -> None:
+        if text is None:
+            return
+        reply = text.encode() + b"\r\n"
+        if self.server.deliver(self.control, REPLY, reply) is None:
+            raise ConnectionError("ended by the fault")
+
+    def with_port(self, text: str | None) -> str | None:
+        if text is None or "{" not in text:
+            return text
+        port = self._listen()
+        return text.format(port=port, high=port // 256, low=port % 256)
 
     def user(self, name: str) -> None:
         self.say("331 password, please")
@@ -195,7 +227,8 @@ class _FTPSession:
         return self.passive.getsockname()[1]
 
     def retr(self, name: str) -> None:
-        body = self.server.content("/" + name.lstrip("/"))
+        path = "/" + name.lstrip("/")
+        body = self.server.content(path)
         with self.passive:
             if body is None:
                 self.say("550 There is no such file.")
@@ -207,7 +240,9 @@ class _FTPSession:
             body, self.offset = body[self.offset :], 0
             sent = self.server.deliver(data, name, body) or b""
         done = "226 done" if len(sent) >= len(body) else "426 broke off"
-        self.say(self.server.replies.get("done", done))
+        self.transfers += 1
+        replies = self.server.replies
+        self.say(replies.get("done " + path, replies.get("done", done)))
 
     def __getattr__(self, command: str):
         answers = {"pass": "230 logged in"}

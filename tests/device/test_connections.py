@@ -1,0 +1,405 @@
+"""Connections: kept where they may be, made anew where not, closed whatever happens."""
+
+import builtins
+import contextlib
+import itertools
+import os
+import socket
+import time
+from types import SimpleNamespace
+
+import pytest
+
+from tests.device.conftest import raw_server, real_server
+from tests.support.library import (
+    Reset,
+    files_below,
+    ota_recovery,
+    put,
+    quick_ota,
+)
+from tests.support.raw_servers import CLOSE, ENDLESS, LAST, RESET, STALL, honest
+from tests.support.update_tree import FIRMWARE, NEW, OLD, contents, manifest
+
+import ota_errors  # isort: skip  (tests.support.library has put it within reach)
+import ota_http  # isort: skip
+import ota_socket  # isort: skip
+
+SERVED = contents(manifest(OLD, NEW, FIRMWARE), NEW, FIRMWARE)
+FILE = "/1.0.1/flash/lib/added.py"
+IMAGE = "/firmware_1.0.1.bin"
+FINALLY_S = 0.02
+
+
+@pytest.fixture
+def folder(tmp_path):
+    put(tmp_path, OLD)
+    return tmp_path
+
+
+def at(path, change, times=1000):
+    """A fault in the answers for one path, the first so many times."""
+    left = [times]
+
+    def fault(asked, data):
+        if asked.partition("?")[0] != path or not left[0]:
+            return honest(asked, data)
+        left[0] -= 1
+        return change(data)
+
+    return fault
+
+
+def wait_for_the_end(done_bytes, total_bytes, what):
+    """Let what the server does after an answer arrive before the next request is sent."""
+    time.sleep(FINALLY_S)
+
+
+def updates(ota, folder):
+    with pytest.raises(Reset):
+        ota.update()
+    assert files_below(folder) == NEW
+
+
+class TestKeptHTTP:
+    def test_one_connection_for_all_files(self, folder):
+        with raw_server("http", SERVED) as server:
+            updates(quick_ota(folder, "http", server.port), folder)
+            assert len(server.requests) > 5
+            assert server.connections == 1
+
+    def test_one_connection_to_the_real_server(self, folder, tmp_path, monkeypatch):
+        root = tmp_path / "releases"
+        for version, tree in (("1.0.0", OLD), ("1.0.1", NEW)):
+            put_release(root / version, tree)
+        made = []
+        connection = ota_http.Connection
+        monkeypatch.setattr(
+            ota_http, "Connection", lambda *words: made.append(words) or connection(*words)
+        )
+        with real_server(root, tmp_path / "state") as ports:
+            updates(quick_ota(folder, "http", ports["http"], timeout_s=5), folder)
+        assert len(made) == 1
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            lambda data: (data, LAST),
+            lambda data: (data + b"HTTP/1.1 408 stray\r\n\r\n", LAST),
+            lambda data: (data + b"\0" * 300, LAST),
+            lambda data: (data.replace(b"OK\r\n", b"OK\r\nConnection: close\r\n"), LAST),
+            lambda data: (data.replace(b"OK\r\n", b"OK\r\nconnection: Close\r\n"), STALL),
+            lambda data: (data.replace(b"HTTP/1.1", b"HTTP/1.0"), STALL),
+        ],
+        ids=["closed", "stray answer", "stray bytes", "said so", "not yet closed", "HTTP/1.0"],
+    )
+    def test_the_end_of_a_connection_is_no_failure(self, folder, change):
+        with raw_server("http", SERVED, fault=at(FILE, change)) as server:
+            ota = quick_ota(folder, "http", server.port, progress=wait_for_the_end)
+            updates(ota, folder)
+            assert server.connections == 2
+            server.release_stalled()
+        assert ota.board.waits_ms == []
+
+    def test_a_connection_that_ends_as_it_is_used_again_costs_an_attempt(self, folder):
+        with raw_server("http", SERVED, fault=at(FILE, lambda data: (b"", CLOSE), 1)) as server:
+            ota = quick_ota(folder, "http", server.port)
+            updates(ota, folder)
+        assert len(ota.board.waits_ms) == 1
+
+    @pytest.mark.parametrize("length", [b"0", b"1", b"9", b"11", b"5000"])
+    def test_a_wrong_length_is_not_the_next_answer_s(self, folder, length):
+        right = b"Content-Length: %d" % len(NEW["flash/lib/added.py"])
+
+        def change(data):
+            return data.replace(right, b"Content-Length: " + length), CLOSE
+
+        with raw_server("http", SERVED, fault=at(FILE, change, 1)) as server:
+            ota = quick_ota(folder, "http", server.port, progress=wait_for_the_end)
+            with contextlib.suppress(Reset, ota_errors.IntegrityError):
+                ota.update()
+        with raw_server("http", SERVED) as server:
+            if files_below(folder) == OLD:
+                updates(quick_ota(folder, "http", server.port), folder)
+        assert files_below(folder) == NEW
+
+
+def put_release(folder, tree):
+    for path, content in {**tree, "flash/lib/same.py": tree["flash/lib/same.py"]}.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_bytes(content)
+
+
+class TestBusyHTTP:
+    @pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504, 599])
+    def test_it_is_asked_again_when_it_says(self, folder, status):
+        head = f"HTTP/1.1 {status} Later\r\nRetry-After: 9\r\nContent-Length: 0\r\n\r\n"
+        fault = at(FILE, lambda data: (head.encode(), CLOSE), 1)
+        with raw_server("http", SERVED, fault=fault) as server:
+            ota = quick_ota(folder, "http", server.port)
+            updates(ota, folder)
+        assert ota.board.waits_ms == [9000]
+
+    @pytest.mark.parametrize(
+        "rest",
+        [
+            b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+            b"Content-Encoding: gzip\r\nContent-Length: 3\r\n\r\nabc",
+            b"Retry-After: 9999999999999\r\nContent-Length: 0\r\n\r\n",
+            b"Content-Length: many\r\n\r\n",
+        ],
+        ids=["chunked", "gzip", "patient", "no length"],
+    )
+    def test_whatever_the_form_of_its_answer(self, folder, rest):
+        """A proxy says so in a page of its own, often chunked."""
+        fault = at(FILE, lambda data: (b"HTTP/1.1 502 Bad Gateway\r\n" + rest, LAST), 1)
+        with raw_server("http", SERVED, fault=fault) as server:
+            updates(quick_ota(folder, "http", server.port), folder)
+
+    @pytest.mark.parametrize("status", [100, 204, 301, 304, 400, 401, 403, 404, 410, 416])
+    def test_any_other_status_is_final(self, folder, status):
+        head = f"HTTP/1.1 {status} No\r\nContent-Length: 0\r\n\r\n".encode()
+        with raw_server("http", SERVED, fault=at(FILE, lambda data: (head, CLOSE))) as server:
+            ota = quick_ota(folder, "http", server.port)
+            with pytest.raises(ota_errors.ServerError, match=str(status)):
+                ota.update()
+        assert ota.board.waits_ms == []
+
+
+def ftp_update(folder, replies):
+    with raw_server("ftp", SERVED, replies=replies) as server:
+        quick_ota(folder, "ftp", server.port, attempts=1).update()
+
+
+NO_EPSV = {"EPSV": "500 what?"}
+
+
+class TestFTPReplies:
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "(|||65536|)", "(|||99999|)", "(|||123456|)", "(|||\u00b2\u00b2|)", "(|||\u0661|)",
+            "(|||-1|)", "(|||+1|)", "(|||1_0|)", "(||||)", "(|||0x10|)", "(|||1", "(1)", "()", "(",
+            ")(", "|||{port}|", "(||{port}|)", "",
+        ],
+    )  # fmt: skip
+    def test_epsv_without_a_port(self, folder, text):
+        with pytest.raises(ota_errors.ServerError):
+            ftp_update(folder, {"EPSV": "229 passive " + text})
+        assert files_below(folder) == OLD
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "(1,2,3,4,256,1)", "(1,2,3,4,1,256)", "(1,2,3,4,99999,1)", "(1,2,3,4,1,\u00b2)",
+            "(1,2,3,4,-1,5)", "(1,2,3,4,,)", "(1,2,3,4,5)", "(1,2,3,4,5,6,7)", "(,)", "()", "(",
+            "1,2,3,4,{high}", "1,2,3,4,{high},{low}.", "",
+        ],
+    )  # fmt: skip
+    def test_pasv_without_a_port(self, folder, text):
+        with pytest.raises(ota_errors.ServerError):
+            ftp_update(folder, {**NO_EPSV, "PASV": "227 passive " + text})
+        assert files_below(folder) == OLD
+
+    @pytest.mark.parametrize(
+        "replies",
+        [
+            {"EPSV": "229 passive (||| {port} |)"},
+            {"EPSV": "229 passive (!!!{port}!)"},
+            {**NO_EPSV, "PASV": "227 passive ( 1, 2, 3, 4, {high}, {low} )"},
+            {**NO_EPSV, "PASV": "227 passive 1,2,3,4,{high},{low}"},
+        ],
+    )
+    def test_what_still_is_a_port(self, folder, replies):
+        with pytest.raises(Reset):
+            ftp_update(folder, replies)
+        assert files_below(folder) == NEW
+
+    @pytest.mark.parametrize("path", [FILE, IMAGE])
+    def test_no_word_after_the_last_byte_loses_no_file(self, folder, path):
+        with raw_server("ftp", SERVED, replies={"done " + path: None}) as server:
+            ota = quick_ota(folder, "ftp", server.port, attempts=1)
+            updates(ota, folder)
+        assert ota.board.waits_ms == []
+        assert (folder / "slot1").read_bytes() == FIRMWARE
+
+    def test_a_control_connection_that_ends_between_files(self, folder):
+        with raw_server("ftp", SERVED) as server:
+            server.transfers_per_login = 3
+            updates(quick_ota(folder, "ftp", server.port), folder)
+            assert server.requests.count("USER anonymous") > 1
+
+    def test_a_server_that_is_tired_of_waiting(self, folder):
+        """421 on a control connection that lay idle: RFC 959 lets a server say so at any time."""
+        with raw_server("ftp", SERVED, replies={"done " + FILE: "226 done\r\n421 bye"}) as server:
+            updates(quick_ota(folder, "ftp", server.port), folder)
+            assert server.requests.count("USER anonymous") == 2
+
+
+class Tracker:
+    """Knows all files and sockets that were opened through it."""
+
+    def __init__(self, monkeypatch):
+        self.opened = []
+        module = SimpleNamespace(
+            socket=self.tracked(socket.socket), getaddrinfo=socket.getaddrinfo
+        )
+        monkeypatch.setattr(ota_socket, "socket", module)
+        monkeypatch.setattr(builtins, "open", self.tracked(open))
+
+    def tracked(self, make):
+        def tracking(*words, **options):
+            self.opened.append(make(*words, **options))
+            return self.opened[-1]
+
+        return tracking
+
+    def still_open(self):
+        return [one for one in self.opened if not is_closed(one)]
+
+
+def is_closed(one):
+    return one.fileno() == -1 if isinstance(one, socket.socket) else one.closed
+
+
+@pytest.fixture
+def tracker(monkeypatch):
+    return Tracker(monkeypatch)
+
+
+def endless(data):
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: 999999999\r\n\r\n"
+    return (head if data.startswith(b"HTTP") else b"") + b"x", ENDLESS
+
+
+FAILURES = {
+    "nothing": lambda data: (b"", CLOSE),
+    "short": lambda data: (data[: len(data) * 9 // 10], CLOSE),
+    "reset": lambda data: (data[: len(data) // 2], RESET),
+    "stall": lambda data: (data[: len(data) // 2], STALL),
+    "flipped": lambda data: (data[:-1] + bytes([data[-1] ^ 1]), CLOSE),
+    "endless": endless,
+    "not found": lambda data: (b"HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n", CLOSE),
+    "no HTTP": lambda data: (b"\0" * 5000, CLOSE),
+}
+
+
+class TestAllIsClosed:
+    @pytest.mark.parametrize("path", ["/manifest.json", FILE, IMAGE])
+    @pytest.mark.parametrize("change", FAILURES.values(), ids=FAILURES)
+    def test_after_a_bad_answer(self, folder, transport, tracker, path, change):
+        with raw_server(transport, SERVED, fault=at(path, change)) as server:
+            ota = quick_ota(folder, transport, server.port, attempts=2)
+            with pytest.raises(ota_errors.OTAError):
+                ota.update()
+            assert tracker.still_open() == []
+            server.release_stalled()
+        assert any(isinstance(one, socket.socket) for one in tracker.opened)
+
+    @pytest.mark.parametrize("command", ["", "USER", "PASS", "TYPE", "EPSV", "RETR", "done"])
+    @pytest.mark.parametrize("reply", ["421 bye", "300 what?", "not ftp", None])
+    def test_after_a_bad_reply(self, folder, tracker, command, reply):
+        with raw_server("ftp", SERVED, replies={command: reply}) as server:
+            ota = quick_ota(folder, "ftp", server.port, attempts=2, timeout_s=0.05)
+            with pytest.raises(ota_errors.OTAError):
+                ota.update()
+            assert tracker.still_open() == []
+
+    def test_after_an_update(self, folder, transport, tracker):
+        with raw_server(transport, SERVED) as server:
+            updates(quick_ota(folder, transport, server.port), folder)
+        assert tracker.still_open() == []
+
+    def test_after_an_application_s_own_error(self, folder, transport, tracker):
+        def fail(done_bytes, total_bytes, what):
+            raise KeyError(what)
+
+        with raw_server(transport, SERVED) as server:
+            with pytest.raises(KeyError):
+                quick_ota(folder, transport, server.port, progress=fail).update()
+            assert tracker.still_open() == []
+
+
+class BadDisk:
+    """Fails at one operation, counted from 1."""
+
+    def __init__(self, monkeypatch):
+        self.fails_at = self.count = 0
+        monkeypatch.setattr(builtins, "open", self.counted(open, self.file))
+        for name in ("mkdir", "remove", "rmdir"):
+            monkeypatch.setattr(os, name, self.counted(getattr(os, name)))
+
+    def counted(self, operation, wrap=lambda result: result):
+        def counting(*words, **options):
+            self.count += 1
+            if self.count == self.fails_at:
+                raise OSError(5, "the disk failed")
+            return wrap(operation(*words, **options))
+
+        return counting
+
+    def file(self, opened):
+        return BadFile(self, opened)
+
+
+class BadFile:
+    def __init__(self, disk, opened):
+        self.opened = opened
+        for name in ("read", "readinto", "readline", "write", "flush"):
+            if hasattr(opened, name):
+                setattr(self, name, disk.counted(getattr(opened, name)))
+        self.close, self.seek, self.tell = opened.close, opened.seek, opened.tell
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self.close()
+
+    def __iter__(self):
+        return iter(self.readline, "")
+
+
+def start_until_settled(folder, action):
+    """Start again as often as it takes, and do this with a release that is on trial."""
+    for _ in range(9):
+        ota = quick_ota(folder, "http", 9)
+        try:
+            if ota_recovery.recover(ota.board) == "trial":
+                getattr(ota, action)()
+            return
+        except Reset:
+            continue
+    raise AssertionError("never came to rest")
+
+
+def fail_at_each_operation(tmp_path, monkeypatch):
+    """Yield the device's folder after each update with one failure, and whether it was reset."""
+    disk = BadDisk(monkeypatch)
+    with raw_server("http", SERVED) as server:
+        for fails_at in itertools.count(1):
+            folder = tmp_path / str(fails_at)
+            put(folder, OLD)
+            ota = quick_ota(folder, "http", server.port)
+            disk.count, disk.fails_at = 0, fails_at
+            with pytest.raises((Reset, ota_errors.StorageError)) as caught:
+                ota.update()
+            disk.fails_at = 0
+            yield folder, caught.type is Reset
+            if disk.count < fails_at:
+                return
+
+
+@pytest.mark.parametrize("action, most", [("confirm", NEW), ("rollback", OLD)])
+def test_a_disk_that_fails_at_any_operation(tmp_path, tracker, monkeypatch, action, most):
+    """All is closed, the error is the library's own, and no release is half there."""
+    results = []
+    for folder, was_reset in fail_at_each_operation(tmp_path, monkeypatch):
+        assert tracker.still_open() == []
+        tracker.opened.clear()
+        start_until_settled(folder, action)
+        result = files_below(folder)
+        assert result in (OLD, most if was_reset else OLD)
+        results.append(result == OLD)
+    assert len(results) > 200
+    assert True in results

@@ -4,14 +4,18 @@ import pytest
 
 from tests.device.conftest import raw_server
 from tests.support.device import Device
+from tests.support.library import files_below, put, quick_ota
 from tests.support.raw_servers import CLOSE, ENDLESS, RESET, STALL, honest
 from tests.support.update_tree import FIRMWARE, NEW, OLD, contents, manifest
+
+import ota_errors  # isort: skip  (tests.support.library has put it within reach)
 
 # MicroPython runs these with so little memory that nothing unbounded goes unnoticed.
 HEAP = "160k"
 QUICK = {"timeout_s": 1, "attempts": 2}
 SERVED = contents(manifest(OLD, NEW, FIRMWARE), NEW, FIRMWARE)
 FILE = "/1.0.1/flash/main.py"
+LONG_FILE = "/1.0.1/sd/data.bin"
 IMAGE = "/firmware_1.0.1.bin"
 
 
@@ -130,6 +134,36 @@ def test_resumes_after_a_reboot(device):
     assert device.slot("slot1") == FIRMWARE
 
 
+def test_a_file_is_resumed_after_a_reboot(device):
+    """Not only the firmware: what was kept of a file is not sent again."""
+    with raw_server(device.transport, SERVED, fault=at(LONG_FILE, cut(CLOSE, 0.8))) as server:
+        device.port = server.port
+        assert device.boot("update", **QUICK).last("error").startswith("LinkError")
+    sent = []
+
+    def count(data):
+        sent.append(len(data))
+        return data, CLOSE
+
+    with raw_server(device.transport, SERVED, fault=at(LONG_FILE, count)) as server:
+        device.port = server.port
+        assert device.boot("update").was_reset
+    assert sum(sent) < len(NEW["sd/data.bin"]) * 0.6
+    device.boot("confirm")
+    assert device.tree() == NEW
+
+
+@pytest.mark.parametrize("interpreter", ["micropython"])
+@pytest.mark.parametrize("kind", ["OSError", "RuntimeError"])
+def test_network_that_cannot_be_joined(device, kind):
+    with raw_server(device.transport, SERVED) as server:
+        device.port = server.port
+        boot = device.boot("update", wifi_error=kind, **QUICK)
+        assert boot.last("error") == "LinkError no connection to network: no network in reach"
+        assert server.requests == []
+    check_untouched(device)
+
+
 def test_what_was_kept_is_not_trusted(device):
     """A part that went bad on flash costs a second download, not the update."""
     with raw_server(device.transport, SERVED, fault=at(IMAGE, cut(RESET, 0.8))) as server:
@@ -237,6 +271,16 @@ class TestFTP:
         fault = at("/manifest.json", cut(CLOSE, 0.5))
         failed_update(device, "ManifestError", fault, replies={"done": "226 done"})
 
+    @pytest.mark.parametrize("path", [FILE, LONG_FILE, IMAGE])
+    def test_failure_after_the_last_byte_loses_no_file(self, device, path):
+        with raw_server("ftp", SERVED, replies={"done " + path: "426 broke off"}) as server:
+            device.port = server.port
+            boot = device.boot("update", timeout_s=5, attempts=1)
+        assert boot.was_reset, boot.lines
+        device.boot("confirm")
+        assert device.tree() == NEW
+        assert device.slot("slot1") == FIRMWARE
+
     def test_login(self, device):
         with raw_server("ftp", SERVED) as server:
             device.port = server.port
@@ -250,3 +294,21 @@ class TestFTP:
             assert [word for word in server.requests if word.startswith("USER")] == [
                 "USER anonymous"
             ]
+
+
+class TestWiFi:
+    @pytest.mark.parametrize("error", [OSError(110), OSError("not there"), RuntimeError("busy")])
+    def test_a_network_that_can_t_be_joined(self, tmp_path, transport, error):
+        put(tmp_path, OLD)
+        asked = []
+
+        def connect_wifi(*words):
+            asked.append(words)
+            raise error
+
+        ota = quick_ota(tmp_path, transport, 9, timeout_s=7)
+        ota.board.connect_wifi = connect_wifi
+        with pytest.raises(ota_errors.LinkError, match="no connection to net: "):
+            ota.update()
+        assert asked == [("net", "pw", 21)]
+        assert files_below(tmp_path) == OLD

@@ -88,6 +88,19 @@ class TestDrip:
         assert took_s < 1 + MARGIN_S
         assert device.tree() == OLD
 
+    @pytest.mark.parametrize("transport", ["http"])
+    def test_body_by_the_clock_of_the_machine(self, device):
+        """The head has come at once, and with it the credit of its bytes."""
+        with raw_server("http", SERVED, fault=dripping(FILE, 45)) as server:
+            device.port = server.port
+            device.install(OLD, "1.0.0")
+            start_s = time.monotonic()
+            boot = device.boot("update", timeout_s=1, attempts=1)
+            took_s = time.monotonic() - start_s
+        assert boot.last("error") == "LinkError the server is too slow"
+        assert took_s < 4 + MARGIN_S
+        assert device.tree() == OLD
+
     @pytest.mark.parametrize("transport, fault", DRIPPING_BODIES.values(), ids=DRIPPING_BODIES)
     def test_what_came_fast_buys_time_and_no_more(self, folder, transport, fault):
         with raw_server(transport, SERVED, fault=fault) as server:

@@ -94,7 +94,7 @@ class Device:
 
     def _interpreter_options(self) -> list[str]:
         if self.interpreter == "cpython":
-            return ["-W", "always::ResourceWarning"]
+            return ["-X", "dev", "-W", "always::ResourceWarning"]
         return ["-X", f"heapsize={self.heap}"] if self.heap else []
 
     def tree(self) -> dict[str, bytes]:

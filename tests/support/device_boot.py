@@ -15,6 +15,9 @@ from OTA import FTPOTA, WiFiOTA
 from ota_errors import OTAError
 from ota_linux import LinuxBoard
 
+# A port's TimeoutError is no OSError everywhere.
+WIFI_ERRORS = {"OSError": OSError, "RuntimeError": RuntimeError}
+
 
 class Reset(BaseException):
     pass
@@ -35,6 +38,12 @@ def progress(done_bytes, total_bytes, what):
 class QuickBoard(LinuxBoard):
     """Waits so shortly that a test can wait for all of it."""
 
+    wifi_error = None
+
+    def connect_wifi(self, ssid, password, timeout_s):
+        if self.wifi_error:
+            raise WIFI_ERRORS[self.wifi_error](f"no {ssid} in reach")
+
     def sleep_ms(self, ms):
         log(f"waits {ms} ms")
 
@@ -52,6 +61,7 @@ def main(folder, transport, port, action, *words):
     host = settings.pop("host", "127.0.0.1")
     slot_bytes = settings.pop("slot_bytes", 4194304)
     board = QuickBoard(folder, reset, slot_bytes)
+    board.wifi_error = settings.pop("wifi_error", None)
     board.takes_firmware = slot_bytes > 0
     print("state", ota_recovery.recover(board, log))
     transports = {"http": WiFiOTA, "ftp": FTPOTA}

@@ -67,7 +67,7 @@ def files_below(folder: Path) -> dict[str, bytes]:
     return {
         name: path.read_bytes()
         for path in folder.rglob("*")
-        if path.is_file() and ".ota" not in path.parts
+        if path.is_file() and "/.ota" not in str(path)
         if (name := path.relative_to(folder).as_posix()).startswith(("flash/", "sd/"))
         and name != RECORD
     }

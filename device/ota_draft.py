@@ -97,24 +97,29 @@ class Draft:
     def _forget_other_sources(self):
         """Keep what an earlier attempt has stored only if it was for this same manifest."""
         source = self._recovery.folder + "/source"
-        sha256 = file_sha256(self._recovery.folder + "/manifest", self._buf)
+        sha256 = self._hash(self._recovery.folder + "/manifest").encode()
         if exists(source):
-            with open(source, "r") as known:
+            with open(source, "rb") as known:
                 if known.read() == sha256:
                     return
         self._recovery.clear(("draft", "manifest", "source"))
-        with open(source, "w") as known:
+        with open(source, "wb") as known:
             known.write(sha256)
 
     def _write(self, record):
         """Write what has to change; return how many entries, and the bytes to fetch."""
         count = fetch_bytes = 0
-        lists = [_List(self._recovery.folder + "/manifest", span) for span in self._spans]
+        lists = []
+        outer = []
         try:
+            for span in self._spans:
+                lists.append(_List(self._recovery.folder + "/manifest", span))
+                lists[-1].advance()
             with open(self._path, "wb") as draft:
                 fields = _next_entry(lists, "")
                 while fields:
                     path, url_path, sha256, size = self._checked(*fields)
+                    _check_outer(outer, path)
                     if path == VERSION_RECORD:
                         self._recovery.log("the release's own version record is left out")
                     elif self._write_one(draft, path, sha256, str(size), url_path):
@@ -140,7 +145,7 @@ class Draft:
         """Write an entry if it is not what is there already; say whether it was written."""
         self._check_place(path)
         target = self._recovery.absolute(path)
-        old_sha256 = file_sha256(target, self._buf) or NONE
+        old_sha256 = self._hash(target) if exists(target) else NONE
         if old_sha256 == sha256:
             return False
         old_size = "0" if old_sha256 == NONE else str(os.stat(target)[6])
@@ -148,6 +153,13 @@ class Draft:
             ("\t".join((path, sha256, size, old_sha256, old_size, url_path)) + "\n").encode()
         )
         return True
+
+    def _hash(self, path):
+        """Return the SHA-256 of a file that is there."""
+        sha256 = file_sha256(path, self._buf)
+        if sha256 is None:
+            raise OSError("{} can't be read".format(path))
+        return sha256
 
     def _check_place(self, path):
         """Refuse a file where a folder is, the reverse, and names in other letters on FAT."""
@@ -183,7 +195,6 @@ class _List:
         self._file.seek(span[0])
         self._left = span[1] - span[0]
         self.fields = None
-        self.advance()
 
     def advance(self):
         last, self.fields = self.fields, None
@@ -191,11 +202,23 @@ class _List:
             line = self._file.readline()
             self._left -= len(line)
             self.fields = line.decode().rstrip("\n").split("\t")
+            if self.fields[0].startswith("/") and not self.fields[0].startswith("//"):
+                # Here, so that a path with the slash of old clients is the one without.
+                self.fields[0] = self.fields[0][1:]
             if last and self.fields[0] <= last[0]:
                 raise ManifestError("lists {} out of order".format(self.fields[0]))
 
     def close(self):
         self._file.close()
+
+
+def _check_outer(outer, path):
+    """Refuse a path below a file of the same manifest; ``outer`` has those it begins with."""
+    while outer and not path.startswith(outer[-1]):
+        outer.pop()
+    if any(path.startswith(one + "/") for one in outer):
+        raise ManifestError("has {} below a file".format(path))
+    outer.append(path)
 
 
 def _next_entry(lists, last):

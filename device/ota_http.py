@@ -86,8 +86,9 @@ class _Body:
 def _answer(connection, path, offset):
     """Return the body's length, how much to pass over, whether the connection stays open."""
     status, stays = _status(connection)
-    length, start, retry_after_s, closes = _head(connection)
-    if status >= 500 or status in BUSY:
+    busy = status >= 500 or status in BUSY
+    length, start, retry_after_s, closes = _head(connection, busy)
+    if busy:
         raise LinkError("the server answered {} for {}".format(status, path), retry_after_s)
     if status not in (200, 206):
         raise ServerError("the server answered {} for {}".format(status, path))
@@ -103,18 +104,20 @@ def _answer(connection, path, offset):
     return length, offset, stays and not closes
 
 
-def _head(connection):
+def _head(connection, busy):
     """Return what the headers say: length, start of the range, seconds to wait, the end."""
     length = start = None
     retry_after_s = 0
     closes = False
     for name, value in _headers(connection):
-        if name == "content-length":
+        if name == "retry-after" and is_number(value):
+            retry_after_s = min(int(value), LONGEST_WAIT_S)
+        elif busy:
+            pass  # nothing else matters: its connection is not used again
+        elif name == "content-length":
             length = _number(value)
         elif name == "content-range":
             start = _range_start(value)
-        elif name == "retry-after" and is_number(value):
-            retry_after_s = min(_number(value), LONGEST_WAIT_S)
         elif name == "connection":
             closes = value.lower() == "close"
         elif name in ("transfer-encoding", "content-encoding"):

@@ -139,11 +139,12 @@ class Lines:
     def __next__(self):
         while True:
             line = self._file.readline()
-            if not line:
+            # What follows the journal's end are notes, of which any may be damaged.
+            if not line or line.startswith(b"end\t"):
                 raise StopIteration
-            fields = line.decode().rstrip("\n").split("\t")
+            fields = line.rstrip(b"\n").split(b"\t")
             if len(fields) == self._count:
-                return fields
+                return [field.decode() for field in fields]
 
     def __enter__(self):
         return self
@@ -437,9 +438,14 @@ class Recovery:
             while line:
                 line = journal.readline()
                 note = line.rstrip(b"\n").split(b"\t", 1)
+                if len(note) < 2:
+                    continue  # cut short
                 self.notes[note[0]] = self.notes.get(note[0], 0) + 1
                 if note[0] == b"back":
-                    self.reason = note[1].decode()
+                    try:
+                        self.reason = note[1].decode()
+                    except ValueError:
+                        self.reason = ""  # cut short
 
     def _entries(self):
         # The header and the end have another number of fields.

@@ -100,7 +100,7 @@ class Connection:
         count = None
         while count is None:
             try:
-                if not self._poll.poll(self._timeout_s * 1000):
+                if not self._poll.poll(int(self._timeout_s * 1000)):
                     raise LinkError("the server fell silent")
                 count = self._readinto(view)
             except (OSError, ValueError) as error:

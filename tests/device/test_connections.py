@@ -2,6 +2,9 @@
 
 import builtins
 import contextlib
+import itertools
+import os
+import shutil
 import socket
 import time
 from types import SimpleNamespace
@@ -12,6 +15,7 @@ from tests.device.conftest import raw_server, real_server
 from tests.support.library import (
     Reset,
     files_below,
+    ota_recovery,
     put,
     quick_ota,
 )
@@ -131,6 +135,22 @@ class TestBusyHTTP:
             ota = quick_ota(folder, "http", server.port)
             updates(ota, folder)
         assert ota.board.waits_ms == [9000]
+
+    @pytest.mark.parametrize(
+        "rest",
+        [
+            b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+            b"Content-Encoding: gzip\r\nContent-Length: 3\r\n\r\nabc",
+            b"Retry-After: 9999999999999\r\nContent-Length: 0\r\n\r\n",
+            b"Content-Length: many\r\n\r\n",
+        ],
+        ids=["chunked", "gzip", "patient", "no length"],
+    )
+    def test_whatever_the_form_of_its_answer(self, folder, rest):
+        """A proxy says so in a page of its own, often chunked."""
+        fault = at(FILE, lambda data: (b"HTTP/1.1 502 Bad Gateway\r\n" + rest, LAST), 1)
+        with raw_server("http", SERVED, fault=fault) as server:
+            updates(quick_ota(folder, "http", server.port), folder)
 
     @pytest.mark.parametrize("status", [100, 204, 301, 304, 400, 401, 403, 404, 410, 416])
     def test_any_other_status_is_final(self, folder, status):
@@ -295,3 +315,94 @@ class TestAllIsClosed:
             with pytest.raises(KeyError):
                 quick_ota(folder, transport, server.port, progress=fail).update()
             assert tracker.still_open() == []
+
+
+class BadDisk:
+    """Fails at one operation, counted from 1."""
+
+    def __init__(self, monkeypatch):
+        self.fails_at = self.count = 0
+        monkeypatch.setattr(builtins, "open", self.counted(open, self.file))
+        for name in ("mkdir", "remove", "rmdir"):
+            monkeypatch.setattr(os, name, self.counted(getattr(os, name)))
+
+    def counted(self, operation, wrap=lambda result: result):
+        def counting(*words, **options):
+            self.count += 1
+            if self.count == self.fails_at:
+                raise OSError(5, "the disk failed")
+            return wrap(operation(*words, **options))
+
+        return counting
+
+    def file(self, opened):
+        return BadFile(self, opened)
+
+
+class BadFile:
+    def __init__(self, disk, opened):
+        self.opened = opened
+        for name in ("read", "readinto", "readline", "write", "flush"):
+            if hasattr(opened, name):
+                setattr(self, name, disk.counted(getattr(opened, name)))
+        self.close, self.seek, self.tell = opened.close, opened.seek, opened.tell
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self.close()
+
+    def __iter__(self):
+        return iter(self.readline, "")
+
+
+def start_until_settled(folder, action):
+    """Start again as often as it takes, and do this with a release that is on trial."""
+    for _ in range(9):
+        ota = quick_ota(folder, "http", 9)
+        try:
+            if ota_recovery.recover(ota.board) == "trial":
+                getattr(ota, action)()
+            return
+        except Reset:
+            continue
+    raise AssertionError("never came to rest")
+
+
+FEW_OLD = {"flash/boot.py": b"import ota_boot\n", "flash/main.py": b"1\n", "flash/d/gone": b""}
+FEW_NEW = {"flash/boot.py": b"import ota_boot\n", "flash/main.py": b"2\n", "sd/e/new": b"new"}
+ENDS = [("confirm", [FEW_OLD, FEW_NEW]), ("rollback", [FEW_OLD])]
+FEW_SERVED = contents(manifest(FEW_OLD, FEW_NEW), FEW_NEW)
+
+
+def fail_at_each_operation(folder, monkeypatch):
+    """Yield the number of the operation that fails, after the update in which it does."""
+    disk = BadDisk(monkeypatch)
+    with raw_server("http", FEW_SERVED) as server:
+        for fails_at in itertools.count(1):
+            shutil.rmtree(folder, ignore_errors=True)
+            put(folder, FEW_OLD)
+            ota = quick_ota(folder, "http", server.port)
+            disk.count, disk.fails_at = 0, fails_at
+            with pytest.raises((Reset, ota_errors.StorageError)):
+                ota.update()
+            disk.fails_at = 0
+            yield fails_at
+            if disk.count < fails_at:
+                return
+
+
+def test_a_disk_that_fails_at_any_operation(tmp_path, tracker, monkeypatch):
+    """All is closed, the error is the library's own, and no release is half there."""
+    folder = tmp_path / "device"
+    results = []
+    for number in fail_at_each_operation(folder, monkeypatch):
+        assert tracker.still_open() == []
+        tracker.opened.clear()
+        action, allowed = ENDS[number % 2]
+        start_until_settled(folder, action)
+        results.append(files_below(folder))
+        assert results[-1] in allowed
+    assert len(results) > 100
+    assert FEW_NEW in results

@@ -1,4 +1,4 @@
-"""What old clients need of a path, and what the library's own folder may hold."""
+"""Two entries of one manifest that are one place, and what the library's own folder may hold."""
 
 import json
 
@@ -7,6 +7,8 @@ import pytest
 from tests.device.conftest import raw_server
 from tests.support.library import Reset, files_below, ota_recovery, put, quick_ota
 from tests.support.update_tree import content_entry
+
+import ota_errors  # isort: skip  (tests.support.library has put it within reach)
 
 OLD = {"flash/main.py": b"old\n"}
 CONTENT = b"content\n"
@@ -29,13 +31,42 @@ def update(folder, **lists):
         quick_ota(folder, "http", server.port).update()
 
 
+@pytest.mark.parametrize(
+    "lists",
+    [
+        {"new": [entry("/flash/x")], "update": [entry("flash/x")]},
+        {"new": [entry("/flash/x"), entry("flash/x")]},
+        {"delete": ["/flash/main.py"], "update": [entry("flash/main.py")]},
+        {"delete": ["/flash/main.py", "flash/main.py"]},
+    ],
+)
+def test_a_path_with_a_slash_is_the_one_without(folder, lists):
+    with pytest.raises(ota_errors.ManifestError):
+        update(folder, **lists)
+    assert files_below(folder) == OLD
+
+
+@pytest.mark.parametrize(
+    "lists",
+    [
+        {"new": [entry("flash/a"), entry("flash/a/b")]},
+        {"new": [entry("flash/a"), entry("flash/a-b"), entry("flash/a/b")]},
+        {"new": [entry("flash/a")], "update": [entry("flash/a/b/c")]},
+    ],
+)
+def test_a_file_is_no_folder_of_another(folder, lists):
+    with pytest.raises(ota_errors.ManifestError):
+        update(folder, **lists)
+    assert files_below(folder) == OLD
+
+
 def test_old_clients_paths_begin_with_a_slash(folder):
     with pytest.raises(Reset):
         update(folder, new=[entry("/flash/x")], delete=["/flash/main.py"])
     assert files_below(folder) == {"flash/x": CONTENT}
 
 
-@pytest.mark.parametrize("name", ["outcome", "draft", "manifest", "slot", "journal"])
+@pytest.mark.parametrize("name", ["source", "outcome", "draft", "manifest", "slot", "journal"])
 @pytest.mark.parametrize("damage", [b"\xff\xfe\x00", b"", b"\t" * 9, b"x" * 5000])
 def test_damage_in_the_library_s_own_files_stops_no_update(folder, name, damage):
     (folder / "flash/.ota").mkdir()
@@ -48,7 +79,7 @@ def test_damage_in_the_library_s_own_files_stops_no_update(folder, name, damage)
     assert files_below(folder) == {**OLD, "flash/x": CONTENT}
 
 
-@pytest.mark.parametrize("note", [b"trial\t\n", b"boot\t\n", b"tried\t\n"])
+@pytest.mark.parametrize("note", [b"back\tasked\n", b"trial\t\n", b"boot\t\n", b"tried\t\n"])
 @pytest.mark.parametrize("tail", [b"", b"\xff", b"\0" * 40])
 def test_a_note_that_was_cut_short_stops_no_boot(folder, note, tail):
     with pytest.raises(Reset):

@@ -71,7 +71,7 @@ class Draft:
             return None
         url_path, sha256, size = checked_content(*self._firmware[:3])
         firmware = (url_path, size, sha256, checked_version(self._firmware[3]))
-        if self._board.takes_firmware and size <= self._board.slot_bytes():
+        if self._board.takes_firmware and 0 < size <= self._board.slot_bytes():
             return firmware
         reason = "this board can't take the firmware {}, {} bytes".format(firmware[3], size)
         if not self._skip_firmware:

@@ -69,7 +69,7 @@ class _Body:
     def readinto(self, view):
         if not self._left:
             return 0
-        count = self._connection.readinto(memoryview(view)[: self._left])
+        count = self._connection.readinto(memoryview(view)[: min(len(view), self._left)])
         if not count:
             raise LinkError("the answer ended {} bytes too soon".format(self._left))
         self._left -= count

@@ -2,7 +2,7 @@
 
 An update prepares everything under ``.ota`` and then writes the journal, which
 counts once its line ``end``, the SHA-256 of those before, is there. From then on the
-update is carried out again and again until it is whole. No file is ever renamed:
+update is carried out again and again until it is whole. No file is renamed:
 contents are copied from a store by hash, so a copy cut short is made once more,
 and FAT never gets two names for one chain of clusters.
 
@@ -405,15 +405,25 @@ class Recovery:
     def note(self, name, text=""):
         """Add a note to the journal; return how often it is there now."""
         before = self.notes.get(name, 0)
-        with open(self.journal, "ab") as journal:
-            # A line end before it, too: the last note may have been cut short.
-            journal.write(b"\n" + name + b"\t" + text.encode() + b"\n")
+        # A line end before it, too: the last note may have been cut short.
+        line = b"\n" + name + b"\t" + text.encode() + b"\n"
+        try:
+            self._append(line)
+        except OSError:
+            # The release may have filled the flash: what only the download needed makes room.
+            for unneeded in OWN:
+                remove(self.folder + "/" + unneeded)
+            self._append(line)
         self.board.sync()
         self._read()
         # What is to come must not begin if the next boot would not know of it.
         if self.notes.get(name, 0) <= before:
             raise OSError("the journal does not keep what is written")
         return before + 1
+
+    def _append(self, line):
+        with open(self.journal, "ab") as journal:
+            journal.write(line)
 
     def _read(self):
         """Read the journal: whether it is whole, and its notes."""
@@ -455,7 +465,7 @@ class Recovery:
         """Bring every entry to one side of the journal: 1 is the new one, 3 the old one."""
         failure = None
         buf = bytearray(1024)
-        # Removals first: they make room, and a file may stand where a folder is to be.
+        # Removals first: they make room.
         for removals in (True, False):
             with self._entries() as entries:
                 for fields in entries:

@@ -27,10 +27,10 @@ class Connection:
         self.restart_clock()
         try:
             # The form that every port's connect() takes; names work as well as numbers.
-            address = socket.getaddrinfo(host, port)[0][-1]
-            self._socket = socket.socket()
+            found = socket.getaddrinfo(host, port)[0]
+            self._socket = socket.socket(found[0])
             self._socket.settimeout(timeout_s)
-            self._socket.connect(address)
+            self._socket.connect(found[-1])
             # From here on poll() waits: a read with a time-out would wait for a full
             # buffer, so that a server could hold it for ever with a byte now and then.
             self._socket.setblocking(False)
@@ -51,7 +51,10 @@ class Connection:
         """Send all of ``data``; Pycom's sendall may send less."""
         try:
             while data:
-                data = data[self._socket.send(data) :]
+                count = self._socket.send(data)
+                if not count:
+                    raise OSError("nothing can be sent")
+                data = data[count:]
         except Exception as error:
             raise LinkError("the connection broke: {}".format(error))
 

@@ -17,13 +17,15 @@ def look_for_update(ota):
         ota.update()  # resets if there was something to install
     except OTAError as error:
         print("no update:", error)
+        return False
+    return True
 
 
 def main():
     ota = WiFiOTA("workshop", "secret", "ota.local", 8000, log=print)
     while True:
-        look_for_update(ota)
-        time.sleep(PERIOD_S)
+        # Soon again if it failed: a release on trial has an hour.
+        time.sleep(PERIOD_S if look_for_update(ota) else PAUSE_S)
 
 
 try:

@@ -303,7 +303,8 @@ def test_wifi_that_comes_later_is_joined_then(esp32):
     with esp32.server() as server:
         boot = esp32.start(server.port, wifi="absent 3640", minutes=LONG)
     assert boot.was_reset
-    assert boot.all("board").count("wifi workshop secret") == 2
+    # An attempt takes half a minute, and the next comes a minute later.
+    assert boot.all("board").count("wifi workshop secret") > 30
 
 
 def test_meter_whose_vehicle_comes_later_updates_at_the_next_downlink(meter):

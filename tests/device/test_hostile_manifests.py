@@ -370,3 +370,10 @@ class TestAfterARollback:
         with pytest.raises(Reset):
             rolled_back.update()
         assert (tmp_path / "flash/x.py").read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("size", [0, 10**12])
+def test_a_firmware_of_no_possible_size(ota, tmp_path, size):
+    firmware = content_entry("http://h/x", CONTENT) | {"version": "1.0.1", "size": size}
+    refuse(ota, tmp_path, {**with_file(), "firmware": firmware}, ota_errors.FirmwareError)
+    assert not (tmp_path / "slot1").exists()

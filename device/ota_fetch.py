@@ -11,7 +11,7 @@ except ImportError:
     import uhashlib as hashlib
 
 from ota_errors import IntegrityError, LinkError
-from ota_recovery import ENTRY_FIELDS, NONE, Lines
+from ota_recovery import NONE
 from ota_sink import FileSink
 
 # What a Pycom takes at once, and a block of an ESP32's slot.
@@ -33,7 +33,7 @@ class Fetch:
 
     def files(self):
         """Bring the contents that the draft names into the store."""
-        with Lines(self._recovery.folder + "/draft", ENTRY_FIELDS + 1) as drafted:
+        with self._recovery.drafted() as drafted:
             for path, sha256, size, _, _, url_path in drafted:
                 if url_path != NONE:
                     sink = FileSink(self._recovery.stored(path, sha256))

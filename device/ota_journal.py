@@ -10,7 +10,7 @@ except ImportError:
     import uhashlib as hashlib
 
 from ota_errors import ManifestError, StorageError
-from ota_recovery import ENTRY_FIELDS, FOLDER, NONE, Lines, exists, file_sha256
+from ota_recovery import ENTRY_FIELDS, FOLDER, NONE, exists, file_sha256
 
 BOOT_PY = "flash/boot.py"
 BUFFER_BYTES = 512
@@ -27,7 +27,7 @@ def write_journal(recovery, header):
             _write_line(journal, sha256, header)
             # boot.py last: should FAT lose it, all that main.py needs is in place.
             for boot_py in (False, True):
-                with _drafted(recovery) as drafted:
+                with recovery.drafted() as drafted:
                     for fields in drafted:
                         if (fields[0] == BOOT_PY) == boot_py:
                             _write_line(journal, sha256, fields[:ENTRY_FIELDS])
@@ -39,14 +39,10 @@ def write_journal(recovery, header):
         _move_aside(recovery.board.roots["flash"])
 
 
-def _drafted(recovery):
-    return Lines(recovery.folder + "/draft", ENTRY_FIELDS + 1)
-
-
 def _check_store(recovery):
     """Look once more at all that the update will need, whether it stays or goes back."""
     buf = bytearray(BUFFER_BYTES)
-    with _drafted(recovery) as drafted:
+    with recovery.drafted() as drafted:
         for path, sha256, _, old_sha256, _, _ in drafted:
             for wanted in (sha256, old_sha256):
                 stored = recovery.stored(path, wanted)

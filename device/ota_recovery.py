@@ -309,6 +309,10 @@ class Recovery:
         folder = self.board.roots[path.split("/", 1)[0]]
         return "{}/{}/{}".format(folder, FOLDER, sha256[:HASH_DIGITS])
 
+    def drafted(self):
+        """Return the Lines of the draft, see ota_draft."""
+        return Lines(self.folder + "/draft", ENTRY_FIELDS + 1)
+
     def at_boot(self):
         """Go on with what the last boot left; returns the state, unless the device resets."""
         state = self.state()

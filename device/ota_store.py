@@ -4,10 +4,8 @@ import os
 
 from ota_errors import SpaceError
 from ota_recovery import (
-    ENTRY_FIELDS,
     NONE,
     VERSION_RECORD,
-    Lines,
     copy_file,
     exists,
     file_sha256,
@@ -25,7 +23,6 @@ class Store:
 
     def __init__(self, recovery):
         self._recovery = recovery
-        self._draft = recovery.folder + "/draft"
 
     def check_space(self):
         """Raise SpaceError if the update, or going back from it, does not fit."""
@@ -39,7 +36,7 @@ class Store:
     def keep_old(self):
         """Copy what the update replaces or deletes; a moved file need not be fetched then."""
         buf = bytearray(BUFFER_BYTES)
-        with Lines(self._draft, ENTRY_FIELDS + 1) as drafted:
+        with self._recovery.drafted() as drafted:
             for path, _, _, old_sha256, _, _ in drafted:
                 stored = self._recovery.stored(path, old_sha256)
                 if old_sha256 != NONE and file_sha256(stored, buf) != old_sha256:
@@ -59,7 +56,7 @@ class Store:
         stored = growth = largest = folders = entries = free = 0
         block = SMALLEST_BLOCK_BYTES
         before = ""
-        with Lines(self._draft, ENTRY_FIELDS + 1) as drafted:
+        with self._recovery.drafted() as drafted:
             for path, sha256, size, old_sha256, old_size, _ in drafted:
                 if path.split("/", 1)[0] != root:
                     continue

@@ -5,7 +5,7 @@ import pytest
 from tests.device.conftest import raw_server
 from tests.support.device import Device
 from tests.support.library import files_below, put, quick_ota
-from tests.support.raw_servers import CLOSE, ENDLESS, RESET, STALL, honest
+from tests.support.raw_servers import CLOSE, ENDLESS, RESET, STALL, at, honest
 from tests.support.update_tree import FIRMWARE, NEW, OLD, contents, manifest
 
 import ota_errors  # isort: skip  (tests.support.library has put it within reach)
@@ -24,19 +24,6 @@ def device(device: Device) -> Device:
     device.heap = HEAP
     device.install(OLD, "1.0.0")
     return device
-
-
-def at(path, change, times=1000):
-    """A fault in the answers for one path, the first so many times."""
-    left = [times]
-
-    def fault(asked, data):
-        if asked.partition("?")[0] != path or not left[0]:
-            return honest(asked, data)
-        left[0] -= 1
-        return change(data)
-
-    return fault
 
 
 def flipped(data):

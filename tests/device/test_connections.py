@@ -19,7 +19,7 @@ from tests.support.library import (
     put,
     quick_ota,
 )
-from tests.support.raw_servers import CLOSE, ENDLESS, LAST, RESET, STALL, honest
+from tests.support.raw_servers import CLOSE, ENDLESS, LAST, RESET, STALL, at
 from tests.support.trees import write_tree
 from tests.support.update_tree import FIRMWARE, NEW, OLD, contents, manifest
 
@@ -37,19 +37,6 @@ FINALLY_S = 0.02
 def folder(tmp_path):
     put(tmp_path, OLD)
     return tmp_path
-
-
-def at(path, change, times=1000):
-    """A fault in the answers for one path, the first so many times."""
-    left = [times]
-
-    def fault(asked, data):
-        if asked.partition("?")[0] != path or not left[0]:
-            return honest(asked, data)
-        left[0] -= 1
-        return change(data)
-
-    return fault
 
 
 def wait_for_the_end(done_bytes, total_bytes, what):

@@ -6,39 +6,13 @@ import os
 import pytest
 
 from tests.device.conftest import raw_server
-from tests.support.library import OTA, QuickBoard, Reset, ota_recovery
+from tests.support.library import DictionaryOTA, QuickBoard, Reset, ota_recovery
 from tests.support.update_tree import FIRMWARE, NEW, OLD, content_entry, contents, manifest
 
 import ota_rules  # isort: skip
 import ota_errors  # isort: skip  (tests.support.library has put it within reach)
 
 CONTENT = b"content\n"
-
-
-class DictionaryOTA(OTA):
-    """A transport that needs no network."""
-
-    served = {}
-
-    def connect(self):
-        """Nothing to connect."""
-
-    def open(self, path, offset):
-        return Reader(self.served[path.partition("?")[0]][offset:])
-
-
-class Reader:
-    def __init__(self, data):
-        self.data = data
-
-    def readinto(self, buf):
-        piece = self.data[: len(buf)]
-        buf[: len(piece)] = piece
-        self.data = self.data[len(piece) :]
-        return len(piece)
-
-    def close(self):
-        pass
 
 
 @pytest.fixture

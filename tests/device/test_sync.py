@@ -4,34 +4,11 @@ import itertools
 
 import pytest
 
-from tests.support.library import OTA, QuickBoard, Reset, ota_recovery
+from tests.support.library import DictionaryOTA, QuickBoard, Reset, ota_recovery
 from tests.support.update_tree import NEW, OLD, contents, manifest
 
 RECORD = "flash/OTA_VERSION.py"
 MOST_BOOTS = 10
-
-
-class DictionaryOTA(OTA):
-    served = contents(manifest(OLD, NEW), NEW)
-
-    def connect(self):
-        """Nothing to connect."""
-
-    def open(self, path, offset):
-        return Reader(self.served[path.partition("?")[0]][offset:])
-
-
-class Reader:
-    def __init__(self, data):
-        self.data = data
-
-    def readinto(self, buf):
-        count = min(len(buf), len(self.data))
-        buf[:count], self.data = self.data[:count], self.data[count:]
-        return count
-
-    def close(self):
-        """Nothing is open."""
 
 
 class RememberingBoard(QuickBoard):
@@ -100,8 +77,10 @@ def pictures(tmp_path):
     lay(folder, {**OLD, RECORD: b"VERSION = '1.0.0'\n"})
     board = RememberingBoard(folder)
     board.sync()
+    ota = DictionaryOTA(board=board)
+    ota.served = contents(manifest(OLD, NEW), NEW)
     with pytest.raises(Reset):
-        DictionaryOTA(board=board).update()
+        ota.update()
     DictionaryOTA(board=board).confirm()
     board.sync()
     return board.pictures

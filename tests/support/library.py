@@ -18,6 +18,7 @@ __all__ = [
     "FTPOTA",
     "OTA",
     "TRANSPORTS",
+    "DictionaryOTA",
     "QuickBoard",
     "Reset",
     "WiFiOTA",
@@ -53,6 +54,32 @@ class QuickBoard(LinuxBoard):
 
     def sleep_ms(self, ms):
         self.waits_ms.append(ms)
+
+
+class DictionaryOTA(OTA):
+    """A transport that needs no network."""
+
+    served = {}
+
+    def connect(self):
+        """Nothing to connect."""
+
+    def open(self, path, offset):
+        return Reader(self.served[path.partition("?")[0]][offset:])
+
+
+class Reader:
+    def __init__(self, data):
+        self.data = data
+
+    def readinto(self, buf):
+        piece = self.data[: len(buf)]
+        buf[: len(piece)] = piece
+        self.data = self.data[len(piece) :]
+        return len(piece)
+
+    def close(self):
+        pass
 
 
 def put(folder: Path, tree: dict[str, bytes], version: str = "1.0.0") -> None:

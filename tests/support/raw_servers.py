@@ -26,6 +26,19 @@ def honest(path: str, data: bytes) -> tuple[bytes, str]:
     return data, CLOSE
 
 
+def at(path: str, change: Callable[[bytes], tuple[bytes, str]], times: int = 1000) -> Fault:
+    """A fault in the answers for one path, the first so many times."""
+    left = [times]
+
+    def fault(asked, data):
+        if asked.partition("?")[0] != path or not left[0]:
+            return honest(asked, data)
+        left[0] -= 1
+        return change(data)
+
+    return fault
+
+
 class RawServer:
     """Listens on a free loopback port and serves each connection in a thread."""
 

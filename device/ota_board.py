@@ -15,6 +15,7 @@ import ota_recovery
 from ota_errors import FirmwareError
 
 POLL_MS = 100
+SLICE_MS = 1000
 
 
 class MicroPythonBoard(ota_recovery.Board):
@@ -50,7 +51,10 @@ class MicroPythonBoard(ota_recovery.Board):
         return time.ticks_diff(time.ticks_ms(), start_ms)
 
     def sleep_ms(self, ms):
-        time.sleep_ms(ms)
+        while ms > 0:
+            self.feed_watchdog()
+            time.sleep_ms(min(ms, SLICE_MS))
+            ms -= SLICE_MS
 
     def random_byte(self):
         return os.urandom(1)[0]

@@ -118,6 +118,7 @@ class Draft:
             with open(self._path, "wb") as draft:
                 fields = _next_entry(lists, "")
                 while fields:
+                    self._board.feed_watchdog()
                     path, url_path, sha256, size = self._checked(*fields)
                     _check_outer(outer, path)
                     if path == VERSION_RECORD:

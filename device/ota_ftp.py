@@ -95,7 +95,7 @@ class FTP:
             raise ServerError("the server does not speak FTP")
         if first[3:] == b"-":
             last = first[:3] + b" "
-            for _ in range(MOST_REPLY_LINES):
+            for _ in range(MOST_REPLY_LINES - 1):
                 line = self._control.line()
                 if line.startswith(last):
                     break

@@ -134,7 +134,7 @@ def _status(connection):
 
 
 def _headers(connection):
-    for _ in range(MOST_HEADERS):
+    for _ in range(MOST_HEADERS + 1):
         line = connection.line()
         if not line:
             return

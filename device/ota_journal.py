@@ -10,7 +10,7 @@ except ImportError:
     import uhashlib as hashlib
 
 from ota_errors import ManifestError, StorageError
-from ota_recovery import ENTRY_FIELDS, FOLDER, NONE, exists, file_sha256
+from ota_recovery import ENTRY_FIELDS, FOLDER, NONE, copy_file, exists, file_sha256
 
 BOOT_PY = "flash/boot.py"
 BUFFER_BYTES = 512
@@ -44,6 +44,7 @@ def _check_store(recovery):
     buf = bytearray(BUFFER_BYTES)
     with recovery.drafted() as drafted:
         for path, sha256, _, old_sha256, _, _ in drafted:
+            recovery.board.feed_watchdog()
             for wanted in (sha256, old_sha256):
                 stored = recovery.stored(path, wanted)
                 if wanted != NONE and file_sha256(stored, buf) != wanted:
@@ -54,13 +55,19 @@ def _check_store(recovery):
 
 def _move_aside(root):
     """Give up a folder that doesn't keep what is written to it: FAT can damage one for good."""
+    folder = root + "/" + FOLDER
     number = 1
-    while exists("{}/{}.{}".format(root, FOLDER, number)):
+    while exists("{}.{}".format(folder, number)):
         number += 1
-    os.rename(root + "/" + FOLDER, "{}/{}.{}".format(root, FOLDER, number))
-    raise StorageError(
-        "the folder {}/{} was damaged; the next attempt has a new one".format(root, FOLDER)
-    )
+    aside = "{}.{}".format(folder, number)
+    os.rename(folder, aside)
+    os.mkdir(folder)
+    # A release that was rolled back must not come again by this.
+    buf = bytearray(BUFFER_BYTES)
+    sha256 = file_sha256(aside + "/outcome", buf)
+    if sha256:
+        copy_file(aside + "/outcome", folder + "/outcome", sha256, buf)
+    raise StorageError("the folder {} was damaged; the next attempt has a new one".format(folder))
 
 
 def _write_line(journal, sha256, fields):

@@ -4,6 +4,7 @@ from ota_errors import ManifestError, is_number
 
 SPACE = b" \t\r\n"
 ESCAPES = {0x62: 8, 0x66: 12, 0x6E: 10, 0x72: 13, 0x74: 9, 0x22: 0x22, 0x5C: 0x5C, 0x2F: 0x2F}
+NUMBER = "0123456789+-.eE"
 WORDS = {"null": None, "true": True, "false": False}
 LONGEST_STRING_BYTES = 1024
 LONGEST_WORD_BYTES = 24
@@ -40,15 +41,19 @@ class JSONReader:
         return self._sequence(b"[", b"]")
 
     def scalar(self):
-        """Read a string, a whole number from 0 on, true, false or null."""
-        first = self.peek()
-        if first == 0x22:
+        """Read a string, number, true, false or null; only whole numbers from 0 on come as int."""
+        if self.peek() == 0x22:
             return self._string()
         word = self._word()
         if word in WORDS:
             return WORDS[word]
         if is_number(word):
             return int(word)
+        try:
+            if not word.strip(NUMBER):
+                return float(word)
+        except ValueError:
+            pass  # such as 1-2
         raise ManifestError("has a value that is no JSON: {}".format(word))
 
     def skip(self, depth=0):
@@ -62,10 +67,8 @@ class JSONReader:
         elif first == 0x5B:
             for _ in self.items():
                 self.skip(depth + 1)
-        elif first == 0x22:
-            self._string()
         else:
-            self._word()
+            self.scalar()
 
     def finish(self):
         """Check that nothing follows, up to the stream's own end."""
@@ -156,12 +159,12 @@ class JSONReader:
                 raise ManifestError("has an unknown escape")
             return bytes((ESCAPES[byte],))
         code = self._hex4()
-        if 0xD800 <= code < 0xDC00:
-            # A character beyond the first 65,536 comes as two escapes.
-            if self._next() != 0x5C or self._next() != 0x75:
-                raise ManifestError("has half a character")
-            code = 0x10000 + ((code & 0x3FF) << 10) + (self._hex4() & 0x3FF)
-        elif 0xDC00 <= code < 0xE000:
+        # A character beyond the first 65,536 comes as two escapes.
+        if 0xD800 <= code < 0xDC00 and self._next() == 0x5C and self._next() == 0x75:
+            low = self._hex4()
+            if 0xDC00 <= low < 0xE000:
+                code = 0x10000 + ((code & 0x3FF) << 10) + (low & 0x3FF)
+        if 0xD800 <= code < 0xE000:
             raise ManifestError("has half a character")
         return chr(code).encode()
 

@@ -176,6 +176,9 @@ class Board:
     def keep_slot(self):
         """Tell the bootloader that the running firmware is good."""
 
+    def feed_watchdog(self):
+        """Nothing; called every now and then, also while nothing comes."""
+
     def sync(self):
         """Make sure that what was written is on the flash."""
         if hasattr(os, "sync"):
@@ -473,6 +476,7 @@ class Recovery:
         for removals in (True, False):
             with self._entries() as entries:
                 for fields in entries:
+                    self.board.feed_watchdog()
                     try:
                         if (fields[column] == NONE) == removals:
                             self._carry_out_one(fields, column, buf)
@@ -557,6 +561,7 @@ class Recovery:
             while removed:
                 removed = False
                 for name in first_names(folder, _is_own, 16):
+                    self.board.feed_watchdog()
                     if name not in kept:
                         removed = self._try_to_remove(folder + "/" + name) or removed
 

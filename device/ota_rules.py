@@ -34,9 +34,7 @@ def checked_version(version):
 
 
 def checked_path(path, roots):
-    """Return a release's path without the leading slash that old clients get."""
-    if path.startswith("/"):
-        path = path[1:]
+    """Return the path of a release's file, its root first."""
     parts = path.split("/")
     if len(parts) < 2 or parts[0] not in roots:
         raise ManifestError("has a path outside the roots: {}".format(path[:80]))

@@ -102,6 +102,7 @@ class Connection:
     def _receive(self, view):
         count = None
         while count is None:
+            self._board.feed_watchdog()
             try:
                 if not self._poll.poll(int(self._timeout_s * 1000)):
                     raise LinkError("the server fell silent")

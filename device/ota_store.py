@@ -38,6 +38,7 @@ class Store:
         buf = bytearray(BUFFER_BYTES)
         with self._recovery.drafted() as drafted:
             for path, _, _, old_sha256, _, _ in drafted:
+                self._recovery.board.feed_watchdog()
                 stored = self._recovery.stored(path, old_sha256)
                 if old_sha256 != NONE and file_sha256(stored, buf) != old_sha256:
                     copy_file(self._recovery.absolute(path), stored, old_sha256, buf)
@@ -60,6 +61,7 @@ class Store:
             for path, sha256, size, old_sha256, old_size, _ in drafted:
                 if path.split("/", 1)[0] != root:
                     continue
+                self._recovery.board.feed_watchdog()
                 if not entries:
                     block, free = self._blocks(folder)
                 entries += 1

@@ -155,6 +155,11 @@ def test_lists(ota, tmp_path, changes):
         b'{"new": [{"size": --5}], "version": "1"}', '{"version": \u00b2}'.encode(),
         b'{"a": ' + b"[" * 5000 + b"]" * 5000 + b', "version": "1.0.1"}',
         b'{"a": ' + b'{"a":' * 5000, b'{"a": "' + b"x" * 2000 + b'", "version": "1.0.1"}',
+        b'{"a": @@, "version": "1.0.1"}', b'{"a": nope, "version": "1.0.1"}',
+        b'{"a": [1-2], "version": "1.0.1"}', b'{"a": e, "version": "1.0.1"}',
+        b'{"a": NaN, "version": "1.0.1"}', b'{"a": 1_0, "version": "1.0.1"}',
+        b'{"a": {"b": }, "version": "1.0.1"}', b'{"version": "\\ud83d\\u0041"}',
+        b'{"version": "\\ud83d\\ud83d"}', b'{"version": "\\ud83dxx"}',
         b'{"a": ' + b"1" * 2000 + b', "version": "1.0.1"}',
     ],
 )  # fmt: skip

@@ -26,7 +26,7 @@ SETTINGS = {
 
 
 def install_common(modules, settings, port):
-    modules["machine"] = chip.Namespace(reset=chip.reset)
+    modules["machine"] = chip.Namespace(reset=chip.reset, WDT=chip.WDT)
     modules["time"] = chip.Namespace(
         sleep=chip.Clock.sleep,
         sleep_ms=chip.Clock.sleep_ms,

@@ -126,6 +126,25 @@ class Clock:
             raise PowerOff
 
 
+class WDT:
+    """``machine.WDT``, which nothing stops."""
+
+    def __init__(self, timeout):
+        self._timeout_ms = timeout
+        self._alarm = None
+        self.feed()
+
+    def feed(self):
+        if self._alarm:
+            Clock.alarms.remove(self._alarm)
+        self._alarm = (Clock.now_ms() + self._timeout_ms, len(Clock.alarms), self._bite)
+        Clock.alarms.append(self._alarm)
+
+    def _bite(self, alarm):
+        say("watchdog")
+        raise Reset
+
+
 class PycomTimer:
     """``machine.Timer`` of a Pycom, which only holds the class of its alarms."""
 

@@ -1,0 +1,67 @@
+"""What the library has stored is damaged before it is used, as FAT can do."""
+
+import pytest
+
+from tests.support.library import DictionaryOTA, QuickBoard, Reset, files_below, put
+from tests.support.update_tree import NEW, OLD, contents, manifest
+
+import ota_errors  # isort: skip  (tests.support.library has put it within reach)
+
+
+class DamagingBoard(QuickBoard):
+    """Damages one stored content at the sync before the journal is written."""
+
+    root = None
+
+    def sync(self):
+        if self.root:
+            stored = [path for path in self.root.iterdir() if len(path.name) == 24]
+            stored[0].write_bytes(b"damaged")
+            self.root = None
+
+
+@pytest.fixture
+def ota(tmp_path):
+    put(tmp_path, OLD)
+    ota = DictionaryOTA(board=DamagingBoard(tmp_path))
+    offer(ota, "1.0.1")
+    return ota
+
+
+def offer(ota, version):
+    ota.served = contents(manifest(OLD, NEW, version=version), NEW, version=version)
+
+
+def damaged_update(ota, folder):
+    ota.board.root = folder / ".ota"
+    with pytest.raises(ota_errors.StorageError, match="was damaged; the next attempt has a new"):
+        ota.update()
+
+
+@pytest.mark.parametrize("root", ["flash", "sd"])
+def test_the_next_attempt_has_a_new_folder(ota, tmp_path, root):
+    damaged_update(ota, tmp_path / root)
+    assert files_below(tmp_path) == OLD
+    assert (tmp_path / root / ".ota.1").is_dir()
+    with pytest.raises(Reset):
+        ota.update()
+    assert files_below(tmp_path) == NEW
+
+
+def test_one_set_aside_before_is_left_alone(ota, tmp_path):
+    for _ in range(2):
+        damaged_update(ota, tmp_path / "flash")
+    assert (tmp_path / "flash/.ota.2").is_dir()
+
+
+@pytest.mark.parametrize("root", ["flash", "sd"])
+def test_a_release_that_was_rolled_back_does_not_come_again_by_it(ota, tmp_path, root):
+    with pytest.raises(Reset):
+        ota.update()
+    with pytest.raises(Reset):
+        ota.rollback()
+    offer(ota, "1.0.2")
+    damaged_update(ota, tmp_path / root)
+    assert ota.outcome() == ("rolled back", "1.0.1", "1.0.0", "asked")
+    offer(ota, "1.0.1")
+    assert ota.update() is False

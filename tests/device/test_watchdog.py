@@ -1,0 +1,97 @@
+"""A watchdog is fed all the time, whatever the update does and however long it waits."""
+
+import contextlib
+import os
+
+import pytest
+
+from tests.support.board import SimulatedBoard
+from tests.support.library import DictionaryOTA, QuickBoard, Reset, ota_recovery, put
+from tests.support.raw_servers import STALL, RawHTTPServer
+from tests.support.update_tree import contents, manifest
+
+# Between two feedings: a file is hashed and written, and perhaps the journal removed.
+MOST_STEPS = 3
+MANY = 30
+MAIN_PY = b"""
+import machine
+from OTA import WiFiOTA
+from ota_errors import OTAError
+
+watchdog = machine.WDT(timeout=5000)
+ota = WiFiOTA("workshop", "secret", "ota.local", 8000, timeout_s=TIMEOUT_S, attempts=3)
+if FED:
+    ota.board.feed_watchdog = watchdog.feed
+try:
+    ota.update()
+except OTAError as error:
+    print("ended:", error)
+"""
+
+
+def many(what: bytes) -> dict[str, bytes]:
+    return {f"flash/lib/file{number:02}.py": what * number for number in range(MANY)}
+
+
+@pytest.fixture
+def events(monkeypatch):
+    """A list that gets a word for each file that is hashed, copied or removed."""
+    found = []
+    pour, remove = ota_recovery._pour, os.remove
+    monkeypatch.setattr(
+        ota_recovery, "_pour", lambda *words: found.append("worked") or pour(*words)
+    )
+    monkeypatch.setattr(os, "remove", lambda *words: found.append("worked") or remove(*words))
+    return found
+
+
+def most_in_a_row(events: list[str]) -> int:
+    return max(len(run) for run in "".join(word[0] for word in events).split("f"))
+
+
+@pytest.mark.parametrize("after", ["confirm", "rollback"])
+def test_it_is_fed_for_every_file(tmp_path, events, after):
+    old, new = many(b"old\n"), many(b"new\n") | {"flash/lib/file00.py": b""}
+    put(tmp_path, old)
+    ota = DictionaryOTA(board=QuickBoard(tmp_path))
+    ota.board.feed_watchdog = lambda: events.append("fed")
+    ota.served = contents(manifest(old, new), new)
+    with pytest.raises(Reset):
+        ota.update()
+    with contextlib.suppress(Reset):
+        getattr(ota, after)()
+    assert events.count("worked") > 6 * MANY
+    assert 0 < most_in_a_row(events) <= MOST_STEPS
+
+
+FED_OR_NOT = pytest.mark.parametrize("fed", [True, False], ids=["fed", "not-fed"])
+
+
+class TestOnABoard:
+    """The watchdog there bites after five seconds of the board's own time."""
+
+    @staticmethod
+    def start(tmp_path, kind, fed, timeout_s, port, **settings):
+        ssid = b"vehicle" if kind == "pycom" else b"workshop"
+        main_py = MAIN_PY.replace(b"FED", str(fed).encode()).replace(b"workshop", ssid)
+        if kind == "pycom":
+            main_py = main_py.replace(b'"secret"', b'"secret of the fleet"')
+        board = SimulatedBoard(tmp_path, kind)
+        board.put({"flash/main.py": main_py.replace(b"TIMEOUT_S", str(timeout_s).encode())})
+        return board.start(port, **settings)
+
+    @pytest.mark.parametrize("kind", ["pycom", "esp32", "rp2"])
+    @FED_OR_NOT
+    def test_wifi_that_never_comes(self, tmp_path, kind, fed):
+        boot = self.start(tmp_path, kind, fed, 4, 0, wifi="absent")
+        assert len(boot.all("ended:")) == fed
+        # The application is over then, and feeds it no more.
+        assert boot.all("board")[-1] == "watchdog"
+
+    @pytest.mark.parametrize("kind", ["pycom", "esp32", "rp2"])
+    @FED_OR_NOT
+    def test_server_that_falls_silent(self, tmp_path, kind, fed):
+        silent = RawHTTPServer({"/manifest.json": b"null"}, lambda path, data: (b"", STALL))
+        with silent as server:
+            boot = self.start(tmp_path, kind, fed, 1, server.port)
+        assert boot.all("ended:") == ["the server fell silent"] * fed

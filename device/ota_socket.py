@@ -25,6 +25,7 @@ class Connection:
         self._at = self._end = 0
         self._socket = None
         self.restart_clock()
+        board.feed_watchdog()
         try:
             # The form that every port's connect() takes; names work as well as numbers.
             found = socket.getaddrinfo(host, port)[0]

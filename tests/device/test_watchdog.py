@@ -2,13 +2,16 @@
 
 import contextlib
 import os
+import socket
 
 import pytest
 
 from tests.support.board import SimulatedBoard
-from tests.support.library import DictionaryOTA, QuickBoard, Reset, ota_recovery, put
+from tests.support.library import DictionaryOTA, QuickBoard, Reset, ota_recovery, put, quick_ota
 from tests.support.raw_servers import STALL, RawHTTPServer
 from tests.support.update_tree import contents, manifest
+
+import ota_errors  # isort: skip  (tests.support.library has put it within reach)
 
 # Between two feedings: a file is hashed and written, and perhaps the journal removed.
 MOST_STEPS = 3
@@ -62,6 +65,19 @@ def test_it_is_fed_for_every_file(tmp_path, events, after):
         getattr(ota, after)()
     assert events.count("worked") > 6 * MANY
     assert 0 < most_in_a_row(events) <= MOST_STEPS
+
+
+def test_it_is_fed_before_it_connects(tmp_path, transport):
+    put(tmp_path, many(b"old\n"))
+    fed = []
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    ota = quick_ota(tmp_path, transport, port, attempts=3)
+    ota.board.feed_watchdog = lambda: fed.append(len(ota.board.waits_ms))
+    with pytest.raises(ota_errors.LinkError):
+        ota.update()
+    # Once for each attempt, after the wait for it.
+    assert fed == [0, 1, 2]
 
 
 FED_OR_NOT = pytest.mark.parametrize("fed", [True, False], ids=["fed", "not-fed"])

@@ -36,7 +36,7 @@ def write_journal(recovery, header):
         journal.write(b"end\t" + binascii.hexlify(digest) + b"\n")
     recovery.board.sync()
     if recovery.state() != "installing":
-        _move_aside(recovery.board.roots["flash"])
+        move_aside(recovery.board.roots["flash"])
 
 
 def _check_store(recovery):
@@ -48,12 +48,12 @@ def _check_store(recovery):
             for wanted in (sha256, old_sha256):
                 stored = recovery.stored(path, wanted)
                 if wanted != NONE and file_sha256(stored, buf) != wanted:
-                    _move_aside(recovery.board.roots[path.split("/", 1)[0]])
+                    move_aside(recovery.board.roots[path.split("/", 1)[0]])
             if path == BOOT_PY and NONE not in (sha256, old_sha256):
                 _check_boot_py(recovery.stored(path, old_sha256), recovery.stored(path, sha256))
 
 
-def _move_aside(root):
+def move_aside(root):
     """Give up a folder that doesn't keep what is written to it: FAT can damage one for good."""
     folder = root + "/" + FOLDER
     number = 1

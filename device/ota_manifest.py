@@ -11,6 +11,7 @@ from ota_json import JSONReader
 from ota_recovery import FOLDER, NONE, exists, remove
 
 BUFFER_BYTES = 512
+EIO = 5
 FIELDS = ("dst_path", "sha256", "size", "URL", "version")
 LISTS = ("delete", "new", "update")
 UNQUOTED = "-._~"
@@ -51,6 +52,15 @@ def _begin(recovery):
     if not exists(recovery.folder + "/outcome"):
         # So that no new name is needed in the end: FAT can lose one.
         open(recovery.folder + "/outcome", "w").close()
+    try:
+        open(recovery.folder + "/manifest", "wb").close()
+    except OSError as error:
+        if error.args[0] != EIO:
+            raise
+        # FAT has left it on a chain of clusters that leads nowhere, and always will.
+        from ota_journal import move_aside
+
+        move_aside(recovery.board.roots["flash"])
 
 
 def _path_to_ask(ota):

@@ -1,5 +1,8 @@
 """What the library has stored is damaged before it is used, as FAT can do."""
 
+import builtins
+import errno
+
 import pytest
 
 from tests.support.library import DictionaryOTA, QuickBoard, Reset, files_below, put
@@ -46,6 +49,36 @@ def test_the_next_attempt_has_a_new_folder(ota, tmp_path, root):
     with pytest.raises(Reset):
         ota.update()
     assert files_below(tmp_path) == NEW
+
+
+def test_a_file_of_its_own_that_can_not_be_written(ota, tmp_path, monkeypatch):
+    """What FatFs says of a chain of clusters that leads nowhere."""
+    manifest_path = str(tmp_path / "flash/.ota/manifest")
+    honest = builtins.open
+    damaged = [True]
+
+    def fail(path, *words):
+        if damaged and str(path) == manifest_path:
+            damaged.clear()
+            raise OSError(errno.EIO, "EIO")
+        return honest(path, *words)
+
+    monkeypatch.setattr(builtins, "open", fail)
+    with pytest.raises(ota_errors.StorageError, match="was damaged; the next attempt has a new"):
+        ota.update()
+    with pytest.raises(Reset):
+        ota.update()
+    assert files_below(tmp_path) == NEW
+
+
+def test_a_full_flash_moves_nothing(ota, tmp_path, monkeypatch):
+    def fail(path, *words):
+        raise OSError(errno.ENOSPC, "ENOSPC")
+
+    monkeypatch.setattr(builtins, "open", fail)
+    with pytest.raises(ota_errors.StorageError):
+        ota.update()
+    assert not (tmp_path / "flash/.ota.1").exists()
 
 
 def test_one_set_aside_before_is_left_alone(ota, tmp_path):

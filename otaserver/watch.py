@@ -7,9 +7,9 @@ from twisted.application.service import Service
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from otaserver.catalogue import Catalogue, Folder
-from otaserver.hashes import HashStore
-from otaserver.scan import ScanCancelled, ScanError, Scanner
+from otaserver.catalogue.hash_store import HashStore
+from otaserver.catalogue.model import Catalogue, Folder
+from otaserver.catalogue.scan import ScanCancelled, ScanError, Scanner
 from otaserver.worker import Clock, DelayedCall, Worker
 
 # A walk of a large tree may take at most this share of the time.

@@ -12,9 +12,11 @@ import pytest
 from twisted.application.service import IServiceMaker
 from twisted.plugin import getPlugins
 
-from otaserver.tap import CannotStart, Options, makeService
+from otaserver.options import Options
+from otaserver.startup import CannotStart
+from otaserver.tap import makeService
+from tests.catalogue.test_scan import unprivileged
 from tests.support.process import LOOPBACK, environment, running_server, twistd
-from tests.test_scan import unprivileged
 
 HTTP = ["--http", f"tcp:0:interface={LOOPBACK}"]
 FTP = ["--ftp", f"tcp:0:interface={LOOPBACK}"]

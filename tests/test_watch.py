@@ -8,8 +8,8 @@ import pytest
 from twisted.internet.task import Clock
 from twisted.logger import globalLogPublisher
 
-from otaserver.hashes import HashStore, StateError
-from otaserver.scan import ScanCancelled
+from otaserver.catalogue.hash_store import HashStore, StateError
+from otaserver.catalogue.scan import ScanCancelled
 from otaserver.watch import CatalogueWatch
 from tests.support.trees import rewrite, write_tree
 from tests.support.worker import ImmediateWorker, LateWorker
@@ -255,7 +255,7 @@ def test_a_scan_in_a_thread_is_ended_by_stopping(
             self.waiting = []
             return result
 
-    monkeypatch.setattr("otaserver.scan.hash_file", hash_for_ever)
+    monkeypatch.setattr("otaserver.catalogue.scan.hash_file", hash_for_ever)
     watch, _ = watching(small_tree, worker=OneThread())
     watch.startService()
     assert hashing.wait(5)

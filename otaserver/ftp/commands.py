@@ -4,19 +4,17 @@ from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from otaserver.ftp import access_commands as access
 from otaserver.ftp import information_commands as information
 from otaserver.ftp import parameter_commands as parameters
 from otaserver.ftp import transfer_commands as transfers
 from otaserver.ftp.errors import Refused
-
-if TYPE_CHECKING:
-    from otaserver.ftp.control import ControlConnection
+from otaserver.ftp.session import Session
 
 # What takes its time is a coroutine; until it ends, the next command waits.
-Obey = Callable[["ControlConnection", bytes], "Coroutine[Any, Any, None] | None"]
+Obey = Callable[[Session, bytes], "Coroutine[Any, Any, None] | None"]
 
 
 class Argument(Enum):
@@ -63,18 +61,18 @@ def _user(obey: Obey, argument: Argument) -> Command:
     return Command(obey, argument, needs_login=True)
 
 
-def _help(control: "ControlConnection", argument: bytes) -> None:
+def _help(session: Session, argument: bytes) -> None:
     """HELP: which commands there are."""
     verbs = sorted(COMMANDS)
     lines = [" ".join(verbs[start : start + 10]) for start in range(0, len(verbs), 10)]
-    control.long_reply(214, "The commands:", lines, "That is all.")
+    session.long_reply(214, "The commands:", lines, "That is all.")
 
 
 _NONE, _OPTIONAL, _REQUIRED = Argument
 
 COMMANDS: Mapping[str, Command] = MappingProxyType(
     {
-        # RFC 959, section 4.1.1: access control.
+        # RFC 959, section 4.1.1: access session.
         "USER": _anybody(access.user, _REQUIRED),
         "PASS": _anybody(access.password, _OPTIONAL),
         "ACCT": _anybody(access.account, _REQUIRED),

@@ -1,11 +1,26 @@
-"""A control connection: who it is, what it asks for, and how long it may take."""
+"""A control connection: bytes to commands, replies to bytes, and deadlines.
+
+How it works. Three parts divide the work. `Conversation` decides what may be done when,
+without any I/O. `Session` is what the client has said and chosen, and what commands
+work with. This class connects the two with the transport: it cuts bytes into lines,
+asks the conversation about each, does the commands that may be done, and reads or
+doesn't, as the conversation says.
+
+A command that takes its time is a coroutine. While it runs there is no deadline here:
+a transfer has its own (`DataConnection`), and so has every other thing that is waited
+for. One that ends without waiting doesn't start another turn of `_work`, so commands
+that were sent ahead by the thousand can't nest.
+
+Why it is safe. Replies go out through `Outgoing`, and this class is the transport's
+push producer: once a client stops reading, the transport pauses it, and no further
+command is done or read. Whoever is sent away may still be sending; closing with some
+of that unread would make the kernel drop the last reply, so the connection is closed
+for sending only, what arrives is dropped, and the connection is cut after a few
+seconds.
+"""
 
 import socket
-from collections import deque
-from collections.abc import Callable
-from functools import cached_property
-from math import inf
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.protocol import connectionDone
@@ -13,325 +28,243 @@ from twisted.logger import Logger
 from twisted.protocols.basic import LineReceiver
 from twisted.python.failure import Failure
 
-from otaserver.connections import Admission
 from otaserver.errors import OTAServerError
-from otaserver.ftp.addresses import FTP_PORT, canonical, url_authority
-from otaserver.ftp.command_line import CommandLine, parse_command
+from otaserver.ftp.command_line import parse_command
 from otaserver.ftp.commands import COMMANDS
-from otaserver.ftp.data import DataConnection
-from otaserver.ftp.errors import Refused, told
-from otaserver.ftp.listing import FACTS
-from otaserver.ftp.replies import long_reply, reply
-from otaserver.plain_tcp import is_plain_tcp, write_at_once
-from otaserver.sentences import TOO_MANY_CONNECTIONS
+from otaserver.ftp.conversation import Conversation, Event, Line, Verdict
+from otaserver.ftp.errors import Refused, code_and_text
+from otaserver.ftp.replies import reply
+from otaserver.ftp.session import Session
+from otaserver.ftp.state import SiteState
+from otaserver.wire.connections import Admission
+from otaserver.wire.limits import TooManyConnections
+from otaserver.wire.outgoing import Outgoing
+from otaserver.wire.zero_copy import is_plain_tcp
 
-if TYPE_CHECKING:
-    from otaserver.ftp.factory import FTPFactory
-    from otaserver.ftp.shell import ReadOnlyShell
+# How much is read at a time: a client gets no whole turn of the reactor for thousands
+# of commands.
+_READ_BYTES = 1 << 12
 
-# How many commands may wait while one is being done. What comes after them
-# stays in the kernel until there is room again.
-MAX_WAITING_COMMANDS = 32
-
-# How much is read at a time, and how much of replies may wait to be taken.
-_BUFFER_BYTES = 1 << 12
-
-# How long a client that was sent away may take to hear of it.
+# How long a client that was sent away may take to read why.
 _LINGER_S = 5.0
-
-# RFC 959, section 4.1.3: this can be asked, and is answered, during a transfer.
-_STATUS = CommandLine("STAT", b"")
 
 
 class ControlConnection(LineReceiver):
     """A connection that commands come over, and replies go back.
 
-    What a client has not changed stands in the class, so that thousands of idle
-    connections take little memory.
-
     Attributes:
-        factory: the site that it belongs to.
-        peer_host: the client's address, as the transport tells it.
-        user_name: what USER named; None where it named nobody yet.
-        shell: what the user can do; None until logged in.
-        failures: how often a log-in failed.
-        folder: the names on the way to the current folder.
-        facts: what MLSD and MLST tell.
-        offset_bytes: where the next transfer begins.
-        is_extended_only: whether EPSV is the only way to a data connection.
-        data: where the next transfer, or the one that goes on, is sent.
+        site: what all connections of the site share.
+        peer_host: the client's address, as the transport has it.
+        session: what the client has said and chosen.
     """
 
     # A line feed alone ends a line too: people who type commands send no CR.
     delimiter = b"\n"
     log = Logger()
-    factory: "FTPFactory"
+    site: SiteState
     transport: Any
 
-    user_name: str | None = None
-    shell: "ReadOnlyShell | None" = None
-    failures = 0
-    folder: tuple[str, ...] = ()
-    facts: tuple[str, ...] = FACTS
-    offset_bytes = 0
-    is_extended_only = False
-    data: DataConnection | None = None
-
-    _log_out: Callable[[], None] | None = None
-    _waiting: deque[CommandLine | Refused] | None = None
-    _is_busy = False
-    _is_going_on = False
-    _is_full = False
-    _is_unread = False
-    _is_closing = False
+    _reads = True
 
     def connectionMade(self) -> None:
         """Admit the connection, or turn it away."""
-        self.MAX_LENGTH = self.factory.max_command_bytes
+        self.MAX_LENGTH = self.site.max_command_bytes
         self.peer_host: str = getattr(self.transport.getPeer(), "host", "")
-        self._writes_at_once = is_plain_tcp(self.transport)
-        self._deadline_s = self.factory.now_s + self.factory.timeouts.login_s
-        if self._writes_at_once:
-            # Nobody has a whole turn of the reactor for thousands of commands.
-            self.transport.bufferSize = _BUFFER_BYTES
-            # Or a reply would wait for the client to acknowledge the one before.
-            self.transport.setTcpNoDelay(True)
-            # Clients send a part of ABOR as urgent data; it belongs in its place.
-            handle = self.transport.getHandle()
-            handle.setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, 1)
-        # Who does not read replies can't have more commands done.
+        self.session = Session(self.site, self)
+        self._conversation = Conversation()
+        self._outgoing = Outgoing(self.transport)
+        self._deadline_s = self.site.now_s + self.site.timeouts.login_s
+        if is_plain_tcp(self.transport):
+            self._set_socket_options()
+        # Paused when the client stops reading replies.
         self.transport.registerProducer(self, True)
-        admission = self.factory.connections.add(self)
+        admission = self.site.listener.connections.add(self)
         if admission is Admission.ADMITTED:
-            self.reply(220, "otaserver is ready.")
+            self.session.reply(220, "otaserver is ready.")
         elif admission is Admission.REFUSED:
-            self.send_away(421, TOO_MANY_CONNECTIONS)
+            self._send_away(421, str(TooManyConnections()))
         else:
             self.transport.abortConnection()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """End what belongs to the connection."""
-        self._is_closing = True
-        self._waiting = None
-        self.factory.connections.remove(self)
-        self._abort_data("The control connection was lost.")
-        self.log_out()
-
-    @cached_property
-    def local_host(self) -> str:
-        """The address that the client reached, with its zone where it has one."""
-        host: str = getattr(self.transport.getHost(), "host", "")
-        return host if "%" in host else canonical(host)
-
-    @cached_property
-    def peer_address(self) -> str:
-        """The client's address in canonical form, without a zone."""
-        return canonical(self.peer_host)
-
-    @cached_property
-    def base_url(self) -> str:
-        """What URLs in manifests begin with."""
-        reached = self.transport.getHost()
-        host = self.factory.public_host or canonical(getattr(reached, "host", "localhost"))
-        return f"ftp://{url_authority(host, getattr(reached, 'port', FTP_PORT))}"
-
-    def reply(self, code: int, text: str) -> None:
-        """Send a reply of one line; see `otaserver.ftp.replies.reply`."""
-        self._write(reply(code, text))
-
-    def long_reply(self, code: int, first: str, lines: list[str], last: str) -> None:
-        """Send a reply of several lines; see `otaserver.ftp.replies.long_reply`."""
-        self._write(long_reply(code, first, lines, last))
-
-    def log_in(self, shell: "ReadOnlyShell", log_out: Callable[[], None]) -> None:
-        """Begin a user's session.
+        """End what belongs to the connection.
 
         Args:
-            shell: what the user can do.
-            log_out: is called when the session ends.
+            reason: why it ended.
         """
-        if self._is_closing:
-            log_out()
-        else:
-            self.shell, self._log_out = shell, log_out
+        self._conversation.happen(Event.CLOSE)
+        self.site.listener.connections.remove(self)
+        self.session.end()
 
-    def log_out(self) -> None:
-        """End a user's session, if there is one."""
-        log_out, self._log_out = self._log_out, None
-        self.close_data()
-        self.shell = None
-        self.folder = ()
-        self.offset_bytes = 0
-        if log_out is not None:
-            log_out()
+    @property
+    def own_host(self) -> str:
+        """The address that the client reached; empty if it has none."""
+        return str(getattr(self.transport.getHost(), "host", ""))
 
-    def absolute(self, path: bytes) -> bytes:
-        """Write a path from the root on, for the log."""
-        folder = "/".join(("", *self.folder, "")).encode()
-        return path if path.startswith(b"/") else folder + path
+    @property
+    def own_port(self) -> int | None:
+        """The port that the client reached; None if it has none."""
+        port: int | None = getattr(self.transport.getHost(), "port", None)
+        return port
 
-    def replace_data(self) -> DataConnection:
-        """Prepare for a new data connection; there is never more than one."""
-        self.close_data()
-        self.data = DataConnection(self.factory.now_s + self.factory.timeouts.data_s)
-        return self.data
+    def write(self, data: bytes) -> None:
+        """Send a reply, unless the last one has been sent.
 
-    def close_data(self) -> None:
-        """Close the data connection with its port, if there is one."""
-        data, self.data = self.data, None
-        if data is not None:
-            data.close()
+        Args:
+            data: the reply.
+        """
+        if not self._conversation.is_closing:
+            self._outgoing.write(data)
 
     def hang_up(self, code: int, text: str) -> None:
-        """Send a last reply, and close."""
+        """Send a last reply, and close.
+
+        Args:
+            code, text: see `otaserver.ftp.replies.reply`.
+        """
         self._say_last(code, text)
         self.transport.loseConnection()
 
-    def send_away(self, code: int, text: str) -> None:
-        """Send a last reply to a client that may still be sending.
+    def dataReceived(self, data: bytes) -> None:
+        """Take what the client sends, unless it was sent away.
 
-        To close with some of that unread would make the kernel drop the reply.
+        Args:
+            data: what it sent.
         """
+        if not self._conversation.is_closing:
+            super().dataReceived(data)
+
+    def pauseProducing(self) -> None:
+        """Do and read nothing more, because replies lie unread."""
+        self._conversation.happen(Event.PAUSE)
+        self._read_or_not()
+
+    def resumeProducing(self) -> None:
+        """Go on, because the replies have been read."""
+        self._conversation.happen(Event.RESUME)
+        self._work()
+
+    def lineReceived(self, line: bytes) -> None:
+        """Do a command, or have it wait for the one before it.
+
+        Args:
+            line: the line, without its LF.
+        """
+        command: Line
+        try:
+            command = parse_command(line.removesuffix(b"\r"))
+        except Refused as refused:
+            command = refused
+        verdict = self._conversation.receive(command, self.session.data is not None)
+        if verdict is Verdict.DO:
+            self._work()
+        elif verdict is Verdict.ANSWER_NOW:
+            self._begin(command)
+        elif verdict is Verdict.ABORT:
+            self.session.abort_data("The transfer was aborted.")
+        self._read_or_not()
+
+    def lineLengthExceeded(self, line: bytes) -> None:
+        """Send away a client whose line never ends.
+
+        Args:
+            line: the part of it that has arrived.
+        """
+        limit = self.site.max_command_bytes
+        self._send_away(500, f"A command may have at most {limit} bytes.")
+
+    def check_time(self, now_s: float) -> None:
+        """End what takes too long; the listener calls this once a second.
+
+        Args:
+            now_s: the time, in seconds.
+        """
+        if self.session.data is not None:
+            self.session.data.check_time(now_s)
+        if now_s < self._deadline_s or not self._conversation.has_deadline:
+            return
+        if self._conversation.is_closing:
+            self.transport.abortConnection()
+        else:
+            self._send_away(421, "You took too long; good-bye.")
+
+    def _set_socket_options(self) -> None:
+        self.transport.bufferSize = _READ_BYTES
+        # Or a reply would wait until the client has acknowledged the one before.
+        self.transport.setTcpNoDelay(True)
+        # Clients send a part of ABOR as urgent data; it belongs in its place.
+        handle = self.transport.getHandle()
+        handle.setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, 1)
+
+    def _work(self) -> None:
+        """Do the commands that may be done."""
+        while (command := self._conversation.next()) is not None:
+            working = self._begin(command)
+            if working is not None:
+                working.addCallback(self._end_later)
+                return
+            self._end()
+        self._read_or_not()
+
+    def _begin(self, line: Line) -> "Deferred[None] | None":
+        """Do a command; what is returned fires when one ends that has to wait."""
+        try:
+            if isinstance(line, Refused):
+                raise line
+            command = COMMANDS.get(line.verb)
+            if command is None:
+                raise Refused(500, "There is no such command.")
+            command.check(line.argument, self.session.shell is not None)
+            working = command.obey(self.session, line.argument)
+        except Exception:
+            self._say_failure(Failure())
+            return None
+        if working is None:
+            return None
+        done = Deferred.fromCoroutine(working).addErrback(self._say_failure)
+        return None if done.called else done
+
+    def _end_later(self, _: None) -> None:
+        self._end()
+        self._work()
+
+    def _end(self) -> None:
+        self._conversation.happen(Event.END)
+        # Commands don't prolong the time to log in.
+        if self.session.shell is not None and not self._conversation.is_closing:
+            self._deadline_s = self.site.now_s + self.site.timeouts.idle_s
+
+    def _read_or_not(self) -> None:
+        """Read from the transport, or stop, as the conversation says."""
+        reads = self._conversation.reads
+        if reads == self._reads or self._conversation.is_closing:
+            return
+        self._reads = reads
+        if reads:
+            super().resumeProducing()
+        else:
+            super().pauseProducing()
+
+    def _say_failure(self, failure: Failure) -> None:
+        if not failure.check(OTAServerError):
+            self.log.failure("A command failed", failure)
+        self.session.reply(*code_and_text(failure.value))
+
+    def _send_away(self, code: int, text: str) -> None:
+        """Send a last reply to a client that may still be sending."""
         self._say_last(code, text)
         if is_plain_tcp(self.transport):
             self.transport.loseWriteConnection()
         else:
             self.transport.loseConnection()
 
-    def dataReceived(self, data: bytes) -> None:
-        """Take what the client sends, unless it was sent away."""
-        if not self._is_closing:
-            super().dataReceived(data)
-
-    def pauseProducing(self) -> None:
-        """Take no more commands, and do none that wait: replies lie unread."""
-        self._is_unread = True
-        super().pauseProducing()
-
-    def resumeProducing(self) -> None:
-        """Go on: the replies have been taken."""
-        self._is_unread = False
-        self._do_waiting()
-        if not (self._is_full or self._is_unread):
-            super().resumeProducing()
-
-    def lineReceived(self, line: bytes) -> None:
-        """Do a command, or have it wait for the one before it."""
-        if self._is_closing:
-            return
-        try:
-            command: CommandLine | Refused = parse_command(line.removesuffix(b"\r"))
-        except Refused as refused:
-            command = refused
-        if not self._is_busy:
-            self._deadline_s = self._next_deadline_s()
-            self._obey(command)
-        elif command == _STATUS and self.data is not None and not self._waiting:
-            self._obey(command)
-        else:
-            self._have_wait(command)
-
-    def lineLengthExceeded(self, line: bytes) -> None:
-        """Send away who sends a line that never ends."""
-        self.send_away(500, f"A command is of {self.factory.max_command_bytes} bytes at most.")
-
-    def check_time(self, now_s: float) -> None:
-        """End what takes too long; the factory calls this once a second.
-
-        Args:
-            now_s: the time, in seconds.
-        """
-        if self.data is not None:
-            self.data.check_time(now_s)
-        if now_s < self._deadline_s:
-            return
-        if self._is_closing:
-            self.transport.abortConnection()
-        else:
-            self.send_away(421, "You took too long; good-bye.")
-
-    def _write(self, data: bytes) -> None:
-        if self._is_closing:
-            return
-        if self._writes_at_once:
-            self._writes_at_once = write_at_once(self.transport, data)
-        else:
-            self.transport.write(data)
-
-    def _abort_data(self, why: str) -> None:
-        if self.data is not None:
-            self.data.abort(Refused(426, why))
-
-    def _next_deadline_s(self) -> float:
-        """Until when the next command must come; commands don't prolong a log-in."""
-        if self.shell is None:
-            return self._deadline_s
-        return self.factory.now_s + self.factory.timeouts.idle_s
-
-    def _obey(self, line: CommandLine | Refused) -> None:
-        if isinstance(line, Refused):
-            self.reply(line.code, str(line))
-            return
-        command = COMMANDS.get(line.verb)
-        try:
-            if command is None:
-                raise Refused(500, "There is no such command.")
-            command.check(line.argument, self.shell is not None)
-            working = command.obey(self, line.argument)
-        except Exception:
-            self._say_failure(Failure())
-            return
-        if working is not None:
-            self._is_busy = True
-            deadline_s, self._deadline_s = self._deadline_s, inf
-            done = Deferred.fromCoroutine(working)
-            done.addErrback(self._say_failure).addCallback(self._go_on, deadline_s)
-
-    def _have_wait(self, command: CommandLine | Refused) -> None:
-        """Keep a command for later; ABOR takes effect now and is answered in its turn."""
-        if self._waiting is None:
-            self._waiting = deque()
-        self._waiting.append(command)
-        if len(self._waiting) >= MAX_WAITING_COMMANDS:
-            self._is_full = True
-            super().pauseProducing()
-        if isinstance(command, CommandLine) and command.verb == "ABOR":
-            self._abort_data("The transfer was aborted.")
-
-    def _go_on(self, _: object, deadline_s: float) -> None:
-        """Do the commands that waited, up to one that takes its time as well."""
-        self._is_busy = False
-        if self._is_closing:
-            return
-        self._deadline_s = deadline_s if self.shell is None else self._next_deadline_s()
-        self._do_waiting()
-
-    def _do_waiting(self) -> None:
-        """Do them, unless the replies to those before are not taken."""
-        if self._is_going_on:
-            return
-        self._is_going_on = True
-        while self._waiting and self._may_go_on:
-            self._obey(self._waiting.popleft())
-        self._is_going_on = False
-        if self._is_full and self._may_go_on:
-            self._is_full = False
-            super().resumeProducing()
-
-    @property
-    def _may_go_on(self) -> bool:
-        return not (self._is_busy or self._is_unread or self._is_closing)
-
-    def _say_failure(self, failure: Failure) -> None:
-        error = failure.value
-        if not isinstance(error, OTAServerError):
-            self.log.failure("A command failed", failure)
-        self.reply(*told(error))
-
     def _say_last(self, code: int, text: str) -> None:
-        self.reply(code, text)
-        self._is_closing = True
-        self._waiting = None
-        self._deadline_s = self.factory.now_s + _LINGER_S
-        self._abort_data("The control connection is being closed.")
+        self.write(reply(code, text))
+        self._conversation.happen(Event.CLOSE)
+        self._deadline_s = self.site.now_s + _LINGER_S
+        self.session.abort_data("The control connection is being closed.")
         self.transport.unregisterProducer()
+        if not self._reads:
+            # What the client still sends has to be read to be dropped.
+            self._reads = True
+            super().resumeProducing()

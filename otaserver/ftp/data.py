@@ -9,11 +9,11 @@ from twisted.internet.interfaces import ITCPTransport
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 
-from otaserver.files import FileChanged
 from otaserver.ftp.errors import Refused
 from otaserver.ftp.network import Network, OpenPort
-from otaserver.progress import Progress
-from otaserver.transfer import Transfer, TransferAborted
+from otaserver.wire.outgoing import Outgoing
+from otaserver.wire.stall import StallDetector
+from otaserver.wire.transfer import Transfer, TransferAborted
 
 _NOT_OPENED = "The data connection was not opened."
 _LOST = "The data connection was lost."
@@ -38,14 +38,14 @@ class DataConnection(Protocol):
         self._connect: Callable[[], Deferred[Any]] | None = None
         self._connecting: Deferred[Any] | None = None
         self._waiting: Deferred[None] | None = None
-        self._transfer: Transfer | None = None
-        self._progress: Progress | None = None
+        self._outgoing: Outgoing | None = None
+        self._stall: StallDetector | None = None
         self._ended: Refused | None = None
 
     @property
     def sent_bytes(self) -> int:
-        """How much of the transfer that goes on has arrived."""
-        return self._transfer.delivered_bytes if self._transfer is not None else 0
+        """How much of the transfer in progress has arrived."""
+        return self._outgoing.delivered_bytes if self._outgoing is not None else 0
 
     def wait_at(self, network: Network, host: str, peer_host: str) -> int:
         """Open a port for the client to connect to.
@@ -97,24 +97,24 @@ class DataConnection(Protocol):
             self._begin_to_connect()
         return waiting
 
-    async def send(self, transfer: Transfer, progress: Progress) -> None:
+    async def send(self, transfer: Transfer, stall: StallDetector) -> None:
         """Send something.
 
         Args:
             transfer: what to send.
-            progress: tells whether it gets anywhere.
+            stall: decides whether it makes progress.
 
         Raises:
-            Refused: the connection, or the file, ended before it was sent.
+            Refused: the connection was closed, or was too slow.
+            OTAServerError: as `Transfer` says.
         """
-        self._transfer, self._progress = transfer, progress
+        self._stall = stall
         self._deadline_s = inf
+        self._outgoing = Outgoing(self.transport)
         try:
-            await transfer.start(self.transport)
+            await self._outgoing.send(transfer)
         except TransferAborted as error:
             raise self._ended or Refused(426, _LOST) from error
-        except FileChanged as error:
-            raise Refused(451, str(error)) from error
 
     def connectionMade(self) -> None:
         """Let the command go on that waits."""
@@ -128,8 +128,14 @@ class DataConnection(Protocol):
             waiting.callback(None)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """End, because the client has."""
+        """End, because the connection has.
+
+        Args:
+            reason: why it has.
+        """
         self.connected = 0
+        if self._outgoing is not None:
+            self._outgoing.stopProducing()
         self._end(Refused(426, _LOST))
 
     def close(self) -> None:
@@ -154,8 +160,8 @@ class DataConnection(Protocol):
         Args:
             now_s: the time, in seconds.
         """
-        if self._progress is not None and self._transfer is not None:
-            if self._progress.is_stalled(now_s, self._transfer.delivered_bytes):
+        if self._stall is not None:
+            if self._stall.is_stalled(now_s, self.sent_bytes):
                 self.abort(Refused(426, _TOO_SLOW))
         elif now_s >= self._deadline_s:
             self.abort(Refused(425, _NOT_OPENED))

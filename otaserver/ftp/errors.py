@@ -1,11 +1,14 @@
-"""What the server says when it can't do what a command asks for."""
+"""What FTP replies to each kind of error: one table from error to code."""
 
-from otaserver.errors import OTAServerError
-from otaserver.sentences import SERVER_FAILED
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from otaserver.errors import OTAServerError, ServerFailed
+from otaserver.wire.file_transfer import FileChangedWhileSent, FileUnreadable
 
 
 class Refused(OTAServerError):
-    """A command that is not done.
+    """A command is not done.
 
     Args:
         code: the reply's code (RFC 959, section 4.2).
@@ -17,14 +20,33 @@ class Refused(OTAServerError):
         self.code = code
 
 
-def told(error: object) -> tuple[int, str]:
-    """Say what a client is told of an error: the code and the text of a reply.
+# "Requested action not taken": what HTTP answers with an error status is this here,
+# with the same sentence.
+_NOT_TAKEN = 550
 
-    What HTTP answers with an error status is 550 here, with the same sentence.
+_CODES: Mapping[type[OTAServerError], int] = MappingProxyType(
+    {
+        FileChangedWhileSent: 451,
+        FileUnreadable: 451,
+        OTAServerError: _NOT_TAKEN,
+    }
+)
+
+
+def code_and_text(error: BaseException | None) -> tuple[int, str]:
+    """Find the reply to an error.
 
     Args:
-        error: what went wrong.
+        error: what went wrong; the details of one that is not this package's own are
+            for the log only.
+
+    Returns:
+        The code and the text.
     """
     if isinstance(error, Refused):
         return error.code, str(error)
-    return 550, str(error) if isinstance(error, OTAServerError) else SERVER_FAILED
+    for kind in type(error).__mro__:
+        code = _CODES.get(kind)
+        if code is not None:
+            return code, str(error)
+    return code_and_text(ServerFailed())

@@ -1,7 +1,5 @@
 """Commands that say how the next transfer goes (RFC 959, section 4.1.2; RFC 2428)."""
 
-from typing import TYPE_CHECKING
-
 from otaserver.ftp.addresses import (
     Address,
     checked_target,
@@ -13,97 +11,93 @@ from otaserver.ftp.addresses import (
 )
 from otaserver.ftp.command_line import text_of
 from otaserver.ftp.errors import Refused
-
-if TYPE_CHECKING:
-    from otaserver.ftp.control import ControlConnection
+from otaserver.ftp.session import Session
 
 _TYPES = frozenset({"A", "A N", "I", "L 8"})
 
 
-def type_(control: "ControlConnection", argument: bytes) -> None:
+def type_(session: Session, argument: bytes) -> None:
     """TYPE: which types there are.
 
     Files are sent as they are in each of them: a device that forgot to ask for
     the image type must not get a firmware with line ends put into it.
     """
-    _choose(control, argument, _TYPES, "The type is set.")
+    _choose(session, argument, _TYPES, "The type is set.")
 
 
-def mode(control: "ControlConnection", argument: bytes) -> None:
+def mode(session: Session, argument: bytes) -> None:
     """MODE: there is the stream mode."""
-    _choose(control, argument, frozenset({"S"}), "The mode is stream.")
+    _choose(session, argument, frozenset({"S"}), "The mode is stream.")
 
 
-def structure(control: "ControlConnection", argument: bytes) -> None:
+def structure(session: Session, argument: bytes) -> None:
     """STRU: there is the file structure."""
-    _choose(control, argument, frozenset({"F"}), "The structure is file.")
+    _choose(session, argument, frozenset({"F"}), "The structure is file.")
 
 
-def _choose(
-    control: "ControlConnection", argument: bytes, choices: frozenset[str], text: str
-) -> None:
+def _choose(session: Session, argument: bytes, choices: frozenset[str], text: str) -> None:
     if text_of(argument).upper() not in choices:
         raise Refused(504, f"There is only {', '.join(sorted(choices))}.")
-    control.reply(200, text)
+    session.reply(200, text)
 
 
-def port(control: "ControlConnection", argument: bytes) -> None:
+def port(session: Session, argument: bytes) -> None:
     """PORT: connect to the client for the next transfer."""
-    _go_to(control, parse_host_port(text_of(argument)))
+    _go_to(session, parse_host_port(text_of(argument)))
 
 
-def extended_port(control: "ControlConnection", argument: bytes) -> None:
+def extended_port(session: Session, argument: bytes) -> None:
     """EPRT: the same, for both families of addresses."""
-    _go_to(control, parse_extended(text_of(argument)))
+    _go_to(session, parse_extended(text_of(argument)))
 
 
-def _go_to(control: "ControlConnection", address: Address) -> None:
-    _check_not_extended_only(control)
-    target = checked_target(address, control.peer_address)
-    if "%" in control.peer_host:
+def _go_to(session: Session, address: Address) -> None:
+    _check_not_extended_only(session)
+    target = checked_target(address, session.peer_address)
+    if "%" in session.peer_host:
         # A link-local address means nothing without its zone.
-        target = Address(control.peer_host, target.port)
-    network, data_s = control.factory.network, control.factory.timeouts.data_s
-    data = control.replace_data()
-    data.connect_later(lambda: network.connect(target, control.local_host, data_s, data))
-    control.reply(200, "The data connection will be made to that port.")
+        target = Address(session.peer_host, target.port)
+    network, data_s = session.site.network, session.site.timeouts.data_s
+    data = session.replace_data()
+    data.connect_later(lambda: network.connect(target, session.local_host, data_s, data))
+    session.reply(200, "The data connection will be made to that port.")
 
 
-def passive(control: "ControlConnection", argument: bytes) -> None:
+def passive(session: Session, argument: bytes) -> None:
     """PASV: wait for the client, at an IPv4 address."""
-    _check_not_extended_only(control)
-    public_host = control.factory.public_host
-    host = control.local_host if is_ipv6(public_host) else public_host or control.local_host
-    if is_ipv6(control.local_host) or is_ipv6(host):
+    _check_not_extended_only(session)
+    public_host = session.site.public_host
+    host = session.local_host if is_ipv6(public_host) else public_host or session.local_host
+    if is_ipv6(session.local_host) or is_ipv6(host):
         raise Refused(425, "PASV is for IPv4; use EPSV.")
-    number = _open_port(control)
-    control.reply(227, passive_text(host, number))
+    number = _open_port(session)
+    session.reply(227, passive_text(host, number))
 
 
-def extended_passive(control: "ControlConnection", argument: bytes) -> None:
+def extended_passive(session: Session, argument: bytes) -> None:
     """EPSV: wait for the client, at the address that it reached (RFC 2428, section 3)."""
-    own_family = "2" if is_ipv6(control.local_host) else "1"
+    own_family = "2" if is_ipv6(session.local_host) else "1"
     asked = text_of(argument).upper()
     if asked == "ALL":
-        control.is_extended_only = True
-        control.reply(200, "EPSV is the only way from now on.")
+        session.is_extended_only = True
+        session.reply(200, "EPSV is the only way from now on.")
         return
     if asked not in ("", own_family):
         raise Refused(522, f"There is the network protocol {own_family} only; use ({own_family}).")
-    control.reply(229, extended_passive_text(_open_port(control)))
+    session.reply(229, extended_passive_text(_open_port(session)))
 
 
-def _open_port(control: "ControlConnection") -> int:
-    if not control.local_host:
+def _open_port(session: Session) -> int:
+    if not session.local_host:
         raise Refused(425, "There is no address here that you could connect to.")
-    data = control.replace_data()
+    data = session.replace_data()
     try:
-        return data.wait_at(control.factory.network, control.local_host, control.peer_address)
+        return data.wait_at(session.site.network, session.local_host, session.peer_address)
     except OSError as error:
-        control.close_data()
+        session.close_data()
         raise Refused(425, "No port can be opened now; try again.") from error
 
 
-def _check_not_extended_only(control: "ControlConnection") -> None:
-    if control.is_extended_only:
+def _check_not_extended_only(session: Session) -> None:
+    if session.is_extended_only:
         raise Refused(503, "You asked for EPSV to be the only way.")

@@ -1,18 +1,17 @@
-"""What one user of the site can see and fetch: cred's avatar, and the realm that hands it out."""
+"""What one user of the site can see and fetch: cred's avatar, and the realm that gives it out."""
 
-import os
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from twisted.cred.portal import IRealm
 from twisted.internet.defer import Deferred, succeed
-from twisted.logger import Logger
 from zope.interface import Interface, implementer
 
-from otaserver.catalogue import Catalogue, File, Folder
-from otaserver.files import FileChanged, open_stamped
+from otaserver.catalogue.model import Folder
+from otaserver.catalogue.paths import TreePath
+from otaserver.encoded_manifests import EncodedManifest
 from otaserver.ftp.errors import Refused
-from otaserver.ftp.listing import (
+from otaserver.ftp.list_formats import (
     Entry,
     Form,
     entries_of,
@@ -21,18 +20,14 @@ from otaserver.ftp.listing import (
     is_tellable,
     manifest_entry,
 )
-from otaserver.ftp.paths import Location
-from otaserver.lookup import ManifestQuestion, NothingHere, look_up
-from otaserver.manifest_cache import EncodedManifest, ManifestCache
-from otaserver.sentences import FILE_CHANGING, FILE_REMOVED
-from otaserver.transfer import BytesTransfer, FileTransfer, Transfer
-from otaserver.update_request import UpdateRequest
+from otaserver.manifest.update_request import UpdateRequest
+from otaserver.service import Found, ManifestRequest, NothingHere, UpdateServer
+from otaserver.wire.file_transfer import FileTransfer
+from otaserver.wire.transfer import BytesTransfer, Transfer
 from otaserver.worker import Worker
 
-# A listing of more entries than this takes milliseconds, too long for the reactor.
+# A listing of more entries takes milliseconds to write, too long for the reactor's thread.
 _MAX_INLINE_ENTRIES = 500
-
-Found = File | Folder | ManifestQuestion
 
 
 class Download(NamedTuple):
@@ -56,54 +51,58 @@ class ReadOnlyShell:
     """Shows the release tree to somebody who may not change it.
 
     Args:
-        catalogue: gives the newest catalogue, or None before there is one.
-        manifests: makes manifests.
-        worker: does what takes long.
-        root: the tree's folder, as an absolute path.
-        legacy: whether manifests are for the original client.
+        server: has what is served.
+        worker: does what would block.
     """
 
-    log = Logger()
-
-    def __init__(
-        self,
-        catalogue: Callable[[], Catalogue | None],
-        manifests: ManifestCache,
-        worker: Worker,
-        root: str,
-        legacy: bool,
-    ) -> None:
-        self._catalogue = catalogue
-        self._manifests = manifests
+    def __init__(self, server: UpdateServer, worker: Worker) -> None:
+        self._server = server
         self._worker = worker
-        self._root = root
-        self._legacy = legacy
 
-    def find(self, location: Location) -> Found:
-        """Find what is at a path; see `otaserver.lookup.look_up`.
+    def find(self, path: TreePath, query: bytes = b"") -> Found:
+        """Find what is at a path.
 
         Args:
-            location: the path.
-        """
-        if not all(map(is_tellable, location.names)):
-            raise NothingHere
-        return look_up(self._catalogue(), *location)
+            path, query: see `otaserver.service.UpdateServer.find`.
 
-    def folder(self, location: Location) -> Folder:
+        Returns:
+            What is there.
+
+        Raises:
+            OTAServerError: as `UpdateServer.find` does.
+        """
+        if not all(map(is_tellable, path.names)):
+            raise NothingHere
+        return self._server.find(path, query)
+
+    def folder(self, path: TreePath) -> Folder:
         """Find a folder.
+
+        Args:
+            path: where it is.
+
+        Returns:
+            The folder.
 
         Raises:
             Refused: there is something else at the path.
             OTAServerError: as `find` does.
         """
-        found = self.find(location)
+        found = self.find(path)
         if not isinstance(found, Folder):
             raise Refused(550, "That is no folder.")
         return found
 
-    def manifest(self, question: ManifestQuestion, base_url: str) -> "Deferred[EncodedManifest]":
-        """Answer a device; see `ManifestCache.get`."""
-        return self._manifests.get(question.folder, question.request, base_url, self._legacy)
+    def manifest(self, request: ManifestRequest, base_url: str) -> "Deferred[EncodedManifest]":
+        """Answer a device.
+
+        Args:
+            request, base_url: see `otaserver.service.UpdateServer.manifest`.
+
+        Returns:
+            Fires with the manifest.
+        """
+        return self._server.manifest(request, base_url)
 
     async def size_bytes(self, found: Found, base_url: str) -> int:
         """Tell how much a client gets who fetches something, in bytes.
@@ -111,7 +110,7 @@ class ReadOnlyShell:
         Raises:
             Refused: it is a folder.
         """
-        if isinstance(found, ManifestQuestion):
+        if isinstance(found, ManifestRequest):
             return len((await self.manifest(found, base_url)).body)
         if isinstance(found, Folder):
             raise Refused(550, "That is a folder.")
@@ -119,7 +118,7 @@ class ReadOnlyShell:
 
     async def entry(self, found: Found, base_url: str) -> Entry:
         """Describe something by itself."""
-        if isinstance(found, ManifestQuestion):
+        if isinstance(found, ManifestRequest):
             return manifest_entry(found.folder, await self.size_bytes(found, base_url))
         return folder_entry(found) if isinstance(found, Folder) else file_entry(found)
 
@@ -136,7 +135,7 @@ class ReadOnlyShell:
         manifest_bytes = None
         count = len(found.folders) + len(found.files)
         if found.tree is not None:
-            everything = ManifestQuestion(found, UpdateRequest())
+            everything = ManifestRequest(found, UpdateRequest())
             manifest_bytes = await self.size_bytes(everything, base_url)
             newest = found.tree.newest_release
             count += len(newest.files) if newest is not None else 0
@@ -144,42 +143,34 @@ class ReadOnlyShell:
             return form(entries_of(found, manifest_bytes))
         return await self._worker.run(lambda: form(entries_of(found, manifest_bytes)))
 
-    async def download(self, found: Found, base_url: str, offset: int) -> Download:
-        """Make something ready to be sent.
+    async def download(self, found: Found, base_url: str, offset: int, peer_host: str) -> Download:
+        """Prepare something for sending.
 
         Args:
             found: what to send.
             base_url: what URLs in a manifest begin with.
             offset: where to begin, in bytes.
+            peer_host: the address of the device that fetches a manifest.
+
+        Returns:
+            What is ready to be sent.
 
         Raises:
-            Refused: it is a folder, was removed, is being changed, or has no
-                such offset.
+            Refused: it is a folder, or has no such offset.
+            OTAServerError: as `UpdateServer.open` does.
         """
-        if isinstance(found, ManifestQuestion):
+        if isinstance(found, ManifestRequest):
+            self._server.check_in(found, peer_host)
             body = (await self.manifest(found, base_url)).body
             _check_offset(offset, len(body))
             return bytes_download(body[offset:])
         if isinstance(found, Folder):
             raise Refused(550, "That is a folder.")
         _check_offset(offset, found.size_bytes)
-        descriptor = self._open(found)
-        length = found.size_bytes - offset
-        return Download(
-            FileTransfer(descriptor, found.stamp, offset, length, self._worker, is_first=True),
-            length,
-        )
-
-    def _open(self, file: File) -> int:
-        try:
-            return open_stamped(os.path.join(self._root, file.path), file.stamp)
-        except FileNotFoundError as error:
-            raise Refused(550, FILE_REMOVED) from error
-        except FileChanged as error:
-            raise Refused(550, FILE_CHANGING) from error
-        except OSError as error:
-            self.log.warn("{path} can't be sent: {error}", path=file.path, error=error)
-            raise Refused(550, FILE_CHANGING) from error
+        descriptor = self._server.open(found)
+        size_bytes = found.size_bytes - offset
+        transfer = FileTransfer(descriptor, found.stamp, offset, size_bytes, self._worker)
+        return Download(transfer, size_bytes)
 
 
 def bytes_download(body: bytes) -> Download:

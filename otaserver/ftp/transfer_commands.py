@@ -2,17 +2,15 @@
 
 import re
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING
 
-from otaserver.catalogue import Folder
+from otaserver.catalogue.model import Folder
 from otaserver.ftp.data import DataConnection
-from otaserver.ftp.errors import Refused, told
-from otaserver.ftp.listing import facts_form, names_form, unix_form
-from otaserver.ftp.paths import resolve, without_options
+from otaserver.ftp.errors import Refused, code_and_text
+from otaserver.ftp.list_formats import facts_form, names_form, unix_form
+from otaserver.ftp.path_argument import resolve, without_options
+from otaserver.ftp.session import Session
 from otaserver.ftp.shell import Download, ReadOnlyShell, bytes_download
-
-if TYPE_CHECKING:
-    from otaserver.ftp.control import ControlConnection
+from otaserver.wire.events import Served
 
 # More digits than the length of any file has.
 _OFFSET = re.compile(rb"[0-9]{1,18}")
@@ -20,107 +18,111 @@ _OFFSET = re.compile(rb"[0-9]{1,18}")
 _Prepare = Callable[[ReadOnlyShell, int], Awaitable[Download]]
 
 
-def restart(control: "ControlConnection", argument: bytes) -> None:
+def restart(session: Session, argument: bytes) -> None:
     """REST: where the next transfer begins (RFC 3659, section 5)."""
     if not _OFFSET.fullmatch(argument):
         raise Refused(501, "REST takes an offset in bytes.")
-    control.offset_bytes = int(argument)
-    control.reply(350, f"The next transfer begins at {control.offset_bytes}.")
+    session.offset_bytes = int(argument)
+    session.reply(350, f"The next transfer begins at {session.offset_bytes}.")
 
 
-async def retrieve(control: "ControlConnection", argument: bytes) -> None:
+async def retrieve(session: Session, argument: bytes) -> None:
     """RETR: send a file, or a manifest."""
 
     async def prepare(shell: ReadOnlyShell, offset: int) -> Download:
-        found = shell.find(resolve(control.folder, argument))
-        return await shell.download(found, control.base_url, offset)
+        found = shell.find(*resolve(session.folder, argument))
+        return await shell.download(found, session.base_url, offset, session.peer_host)
 
-    await _send(control, "RETR", argument, prepare)
+    await _send(session, "RETR", argument, prepare)
 
 
-async def list_(control: "ControlConnection", argument: bytes) -> None:
+async def list_(session: Session, argument: bytes) -> None:
     """LIST: a folder as people read it."""
     path = without_options(argument)
 
     async def prepare(shell: ReadOnlyShell, offset: int) -> Download:
-        found = shell.find(resolve(control.folder, path))
-        form = unix_form(control.factory.now_s)
-        return bytes_download(await shell.listing(found, control.base_url, form))
+        found = shell.find(*resolve(session.folder, path))
+        form = unix_form(session.site.now_s)
+        return bytes_download(await shell.listing(found, session.base_url, form))
 
-    await _send(control, "LIST", path, prepare)
+    await _send(session, "LIST", path, prepare)
 
 
-async def list_names(control: "ControlConnection", argument: bytes) -> None:
+async def list_names(session: Session, argument: bytes) -> None:
     """NLST: the names in a folder, as they can be asked for."""
     path = without_options(argument)
 
     async def prepare(shell: ReadOnlyShell, offset: int) -> Download:
-        found = shell.find(resolve(control.folder, path))
+        found = shell.find(*resolve(session.folder, path))
         if not isinstance(found, Folder):
             return bytes_download(path + b"\r\n")
         form = names_form(f"{path.decode().removesuffix('/')}/" if path else "")
-        return bytes_download(await shell.listing(found, control.base_url, form))
+        return bytes_download(await shell.listing(found, session.base_url, form))
 
-    await _send(control, "NLST", path, prepare)
+    await _send(session, "NLST", path, prepare)
 
 
-async def list_facts(control: "ControlConnection", argument: bytes) -> None:
+async def list_facts(session: Session, argument: bytes) -> None:
     """MLSD: a folder as programs read it."""
 
     async def prepare(shell: ReadOnlyShell, offset: int) -> Download:
-        found = shell.find(resolve(control.folder, argument))
+        found = shell.find(*resolve(session.folder, argument))
         if not isinstance(found, Folder):
             # RFC 3659, section 7.2.1.
             raise Refused(501, "That is no folder.")
-        form = facts_form(control.facts)
-        return bytes_download(await shell.listing(found, control.base_url, form))
+        form = facts_form(session.facts)
+        return bytes_download(await shell.listing(found, session.base_url, form))
 
-    await _send(control, "MLSD", argument, prepare)
+    await _send(session, "MLSD", argument, prepare)
 
 
-def abort(control: "ControlConnection", argument: bytes) -> None:
+def abort(session: Session, argument: bytes) -> None:
     """ABOR: what it ends has ended already, so this closes what is left over."""
-    control.close_data()
-    control.reply(226, "Nothing is being transferred.")
+    session.close_data()
+    session.reply(226, "Nothing is being transferred.")
 
 
-def allocate(control: "ControlConnection", argument: bytes) -> None:
+def allocate(session: Session, argument: bytes) -> None:
     """ALLO: nothing has to be allocated."""
-    control.reply(202, "That is not needed.")
+    session.reply(202, "That is not needed.")
 
 
-async def _send(
-    control: "ControlConnection", verb: str, argument: bytes, prepare: _Prepare
-) -> None:
+async def _send(session: Session, verb: str, argument: bytes, prepare: _Prepare) -> None:
     """Do a transfer from its command to its last reply; its data connection ends with it."""
-    offset, control.offset_bytes = control.offset_bytes, 0
-    data, shell = control.data, control.shell
+    offset, session.offset_bytes = session.offset_bytes, 0
+    listener = session.site.listener
+    began_s = listener.clock.seconds()
+    data, shell = session.data, session.shell
     code, size_bytes = 426, 0
     # Now: if the connection is lost, the session with its folder ends first.
-    path = control.absolute(argument)
+    path = session.absolute(argument)
     try:
         if data is None or shell is None:
             raise Refused(425, "Use EPSV, PASV, EPRT or PORT first.")
         download = await prepare(shell, offset)
-        await _deliver(control, data, download)
+        await _deliver(session, data, download)
         code, size_bytes = 226, download.size_bytes
     except Exception as error:
-        code, _ = told(error)
+        code, _ = code_and_text(error)
         size_bytes = data.sent_bytes if data is not None else 0
         raise
     finally:
-        control.close_data()
-        control.factory.log_transfer(control.peer_host, verb, path, code, size_bytes)
-    control.reply(code, "Sent.")
+        session.close_data()
+        ended_s = listener.clock.seconds()
+        request = b"%b %b FTP" % (verb.encode(), path)
+        listener.served(
+            Served(ended_s, ended_s - began_s, session.peer_host, request, code, size_bytes)
+        )
+    session.reply(code, "Sent.")
 
 
-async def _deliver(control: "ControlConnection", data: DataConnection, download: Download) -> None:
-    factory = control.factory
+async def _deliver(session: Session, data: DataConnection, download: Download) -> None:
+    site = session.site
     try:
         data.check()
-        control.reply(150, f"{download.size_bytes} bytes follow.")
-        await data.opened(factory.now_s + factory.timeouts.data_s)
+        session.reply(150, f"{download.size_bytes} bytes follow.")
+        await data.opened(site.now_s + site.timeouts.data_s)
     except Exception:
         download.transfer.discard()
         raise
-    await data.send(download.transfer, factory.progress())
+    await data.send(download.transfer, site.stall_detector())

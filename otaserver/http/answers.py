@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from http import HTTPStatus
 
-from otaserver.catalogue import File
+from otaserver.catalogue.model import File
 from otaserver.http.conditions import http_date
 
 # The original client finds the end of a head only inside one read of this size.

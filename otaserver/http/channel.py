@@ -1,38 +1,64 @@
-"""One connection of a client: who it is, and how long it may take."""
+"""One connection of a client: who it is, how long it may take, and what goes out.
 
+How it works. Twisted's `HTTPChannel` parses requests; this class bounds all that a
+client can draw out. A connection is always in one state (`_State`) with one deadline,
+which `check_time` compares once a second:
+
+    RECEIVING   from the first byte of a request to its last: ``request_s``
+    ANSWERING   no deadline: while something is sent, `StallDetector` watches it
+    IDLE        kept open for the next request: ``idle_s``
+    CLOSING     the last answer is out, or the client was refused: a few seconds to
+                take it, then the connection is cut
+
+Why it is safe. The deadline of a request starts with its first byte and is not
+extended by the others, so dripping bytes gains nothing. Requests that a client has
+sent ahead wait, unparsed, until the answer before them is done, and none is answered
+while the transport's buffer is full, so that a client can't make answers that it
+doesn't take. On the way out everything goes through `Outgoing`, the only place that
+knows whether a write may bypass the transport's buffer.
+
+Closing takes care. Hanging up while some of a request is unread makes the kernel drop
+the answer with a reset (RFC 9112, section 9.6). So a refusing server closes its own
+half, reads and discards until the client hangs up, and cuts the connection if it
+doesn't.
+"""
+
+from collections.abc import Sequence
 from enum import Enum
 from math import inf
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 from twisted.web.http import HTTPChannel
 
-from otaserver.connections import Admission
-from otaserver.http.answers import Answer, head, sentence
-from otaserver.plain_tcp import is_plain_tcp, send_at_once, write_at_once
-from otaserver.progress import Progress
-from otaserver.sentences import TOO_MANY_CONNECTIONS
-from otaserver.transfer import Transfer
+from otaserver.errors import OTAServerError
+from otaserver.http.answers import head
+from otaserver.http.errors import (
+    MAX_BODY_BYTES,
+    BadRequest,
+    BodyTooLarge,
+    LengthRequired,
+    RequestTimedOut,
+    error_answer,
+)
+from otaserver.http.state import SiteState
+from otaserver.http.target import BadTarget, checked_host
+from otaserver.wire.connections import Admission
+from otaserver.wire.events import Served
+from otaserver.wire.limits import TooManyConnections
+from otaserver.wire.outgoing import Outgoing
+from otaserver.wire.stall import StallDetector
+from otaserver.wire.transfer import FIRST_WRITE_BYTES, Transfer
 
-if TYPE_CHECKING:
-    from otaserver.http.site import Site
-
-MAX_BODY_BYTES = 1 << 16
-
-# What may lie in a transport's buffer when the last answer is done: its first write.
-_MAX_BUFFERED_BYTES = 1 << 16
-
-# How long a client that was refused, or timed out, may take to hear of it.
+# How long a client that was refused, or timed out, may take to read the answer.
 _LINGER_S = 5.0
-
-_TOO_MANY = sentence(503, TOO_MANY_CONNECTIONS, Retry_After="10")
 
 
 class _State(Enum):
     IDLE = "waiting for a request"
-    RECEIVING = "receiving one"
+    RECEIVING = "receiving a request"
     ANSWERING = "answering it"
     CLOSING = "closing"
 
@@ -41,83 +67,129 @@ class Channel(HTTPChannel):
     """A connection with limits on everything that a client can draw out.
 
     Attributes:
-        site: the site that it belongs to.
-        peer_host: the client's address; empty where it has none.
+        state: what the connections of the site share.
+        peer_host: the client's address; empty if it has none.
+        outgoing: the way out.
     """
 
-    site: "Site"
+    state: SiteState
     transport: Any
+
+    _stall: StallDetector | None = None
+    # The last Host header that was checked, and the URL made of it: clients repeat it.
+    _host_header: bytes | None = None
+    _host_url = ""
 
     def connectionMade(self) -> None:
         """Admit the connection, or turn it away."""
-        # Asking the socket again for each request would take as long as answering.
+        # Asking the socket again for each request would take as long as answering it.
         self._peer = self.transport.getPeer()
         self._host = self.transport.getHost()
         self.peer_host: str = getattr(self._peer, "host", "")
         self._state = _State.RECEIVING
-        self._transfer: Transfer | None = None
-        self._progress: Progress | None = None
-        self._writes_at_once = is_plain_tcp(self.transport)
+        self.outgoing = Outgoing(self.transport, standing_producer=self)
         super().connectionMade()
-        admission = self.site.connections.add(self)
-        self._deadline_s = self.site.now_s + self.site.timeouts.request_s
+        admission = self.state.listener.connections.add(self)
+        self._deadline_s = self._in(self.state.timeouts.request_s)
         if admission is Admission.REFUSED:
-            self.refuse(_TOO_MANY)
+            self.refuse(TooManyConnections())
         elif admission is Admission.DROPPED:
             self.transport.abortConnection()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """Forget the connection."""
-        self.site.connections.remove(self)
+        """Forget the connection.
+
+        Args:
+            reason: why it ended.
+        """
+        self.state.listener.connections.remove(self)
         super().connectionLost(reason)
 
     def getPeer(self) -> Any:
-        """Tell the client's address."""
+        """Return the client's address."""
         return self._peer
 
     def getHost(self) -> Any:
-        """Tell the address that the client reached."""
+        """Return the address that the client reached."""
         return self._host
 
-    def own_authority(self) -> str:
+    def base_url(self, authority: bytes | None, hosts: Sequence[bytes]) -> str:
+        """Find out what URLs for this client begin with.
+
+        Args:
+            authority: the host in the request line, if there is one.
+            hosts: the request's Host headers.
+
+        Returns:
+            A URL without a ``/`` at its end.
+
+        Raises:
+            BadTarget: there are several Host headers, or one is malformed.
+        """
+        if len(hosts) > 1:
+            raise BadTarget("The request has more than one Host header.")
+        named = authority if authority is not None else hosts[0] if hosts else None
+        if named is None or named != self._host_header:
+            host = checked_host(named) if named is not None else self._own_authority()
+            scheme = "https" if self.isSecure() else "http"
+            self._host_url = self.state.public_url or f"{scheme}://{host}"
+            self._host_header = named
+        return self._host_url
+
+    def _own_authority(self) -> str:
         """Write the address that the client reached as a URL does."""
         host = getattr(self._host, "host", "localhost")
         port = getattr(self._host, "port", None)
-        # A zone means something to this computer only.
+        # A zone means something on this computer only.
         host = host.partition("%")[0]
         shown = f"[{host}]" if ":" in host else host
         usual_port = 443 if self.isSecure() else 80
         return shown if port in (None, usual_port) else f"{shown}:{port}"
 
     def dataReceived(self, data: bytes) -> None:
-        """Take what the client sends; the first byte of a request starts its time."""
+        """Take what the client sends; the first byte of a request starts its time.
+
+        Args:
+            data: what it sent.
+        """
         if self._state is _State.IDLE:
             self._state = _State.RECEIVING
-            self._deadline_s = self.site.now_s + self.site.timeouts.request_s
-        self._may_send_at_once = True
+            self._deadline_s = self._in(self.state.timeouts.request_s)
+        self.outgoing.begin_turn()
         super().dataReceived(data)
 
     def pauseProducing(self) -> None:
-        """Answer no more requests, because the client does not take the answers.
+        """Answer no more requests, because the client doesn't take the answers.
 
-        The requests of one segment alone could make hundreds of megabytes of them.
+        The requests of a single segment could draw out hundreds of megabytes.
         """
         self.paused = True
         super().pauseProducing()
 
     def resumeProducing(self) -> None:
-        """Answer what has arrived meanwhile."""
+        """Answer what has arrived in the meantime."""
         self.paused = False
         super().resumeProducing()
-        # Past this class's own, which would take it for a new request.
+        # Not this class's own, which would take it for a new request.
         super().dataReceived(b"")
 
     def lineLengthExceeded(self, line: bytes) -> None:
-        """Refuse a line that never ends."""
+        """Refuse a line that never ends.
+
+        Args:
+            line: the part of it that has arrived.
+        """
         self._respondToBadRequestAndDisconnect()
 
     def headerReceived(self, line: bytes) -> bool:
-        """Take a header; a length of thousands of digits is no number to Python."""
+        """Take a header; Python refuses to parse a length of thousands of digits.
+
+        Args:
+            line: the header.
+
+        Returns:
+            Whether to go on with the request.
+        """
         try:
             return bool(super().headerReceived(line))
         except ValueError:
@@ -127,116 +199,116 @@ class Channel(HTTPChannel):
     def allHeadersReceived(self) -> None:
         """Refuse a body that nothing here has a use for."""
         if self.length is None:
-            self.refuse(sentence(411, "A body needs a Content-Length."))
+            self.refuse(LengthRequired())
         elif self.length > MAX_BODY_BYTES:
             # In case the caller goes on with the request.
             self.length = None
-            self.refuse(sentence(413, f"A body is of {MAX_BODY_BYTES} bytes at most."))
+            self.refuse(BodyTooLarge())
         else:
             super().allHeadersReceived()
 
     def allContentReceived(self) -> None:
-        """Answer the request, which may take its time from now on."""
+        """Answer the request; this may take its time."""
         self._state = _State.ANSWERING
         self._deadline_s = inf
         super().allContentReceived()
 
     def requestDone(self, request: Any) -> None:
-        """Wait for the next request."""
-        timeouts = self.site.timeouts
+        """Wait for the next request.
+
+        Args:
+            request: the one that has been answered.
+        """
+        timeouts = self.state.timeouts
         if self.persistent:
             self._state = _State.IDLE
-            self._deadline_s = self.site.now_s + timeouts.idle_s
+            self._deadline_s = self._in(timeouts.idle_s)
         else:
-            # What the kernel has not taken yet may go at the lowest rate.
-            left_bytes = min(request.sentLength, _MAX_BUFFERED_BYTES)
+            # At most the first write can still be in the transport's buffer, and may
+            # leave it at the lowest rate.
+            left_bytes = min(request.sentLength, FIRST_WRITE_BYTES)
             last_s = left_bytes / timeouts.min_rate if timeouts.min_rate else inf
             self._stop_listening()
-            self._deadline_s = self.site.now_s + timeouts.stall_s + last_s
+            self._deadline_s = self._in(timeouts.stall_s + last_s)
         super().requestDone(request)
 
     def checkPersistence(self, request: Any, version: bytes) -> bool:
-        """Tell whether the connection stays open (RFC 9112, section 9.3)."""
+        """Decide whether the connection stays open (RFC 9112, section 9.3).
+
+        Args:
+            request: the request.
+            version: its version.
+
+        Returns:
+            Whether another request may follow.
+        """
         fields = request.requestHeaders.getRawHeaders(b"Connection") or ()
         options = {option.strip().lower() for field in fields for option in field.split(b",")}
         if version == b"HTTP/1.1":
             return b"close" not in options
         return b"keep-alive" in options and b"close" not in options
 
-    def write_at_once(self, data: bytes, is_part: bool) -> None:
-        """Write an answer, without the reactor's help where the kernel takes it all.
+    def write_answer(self, answer: bytes) -> None:
+        """Write a whole answer.
 
         Args:
-            data: what to write.
-            is_part: whether more of the answer follows.
-
-        A connection that ends after the answer needs a turn of the reactor anyway.
+            answer: its head and body.
         """
-        if self._writes_at_once and (self.persistent or is_part):
-            self._writes_at_once = write_at_once(self.transport, data)
+        if self.persistent:
+            self.outgoing.write(answer)
         else:
-            self.transport.write(data)
-
-    def send_at_once(self, descriptor: int, offset: int, length: int) -> int:
-        """Send what the kernel takes of a file, after `write_at_once`.
-
-        Of many requests that come together only the first is served like this;
-        before the others, other clients have their turn.
-
-        Returns:
-            How much was sent, in bytes.
-        """
-        if not (self._writes_at_once and self._may_send_at_once):
-            return 0
-        self._may_send_at_once = False
-        return send_at_once(self.transport, descriptor, offset, length)
+            # A connection that ends now needs a turn of the reactor anyway.
+            self.outgoing.write_buffered(answer)
 
     def send(self, transfer: Transfer) -> "Deferred[None]":
-        """Lend the transport to a transfer, and take it back when that is done."""
-        self._transfer = transfer
-        timeouts = self.site.timeouts
-        self._progress = Progress(self.site.now_s, timeouts.stall_s, timeouts.min_rate)
-        self.transport.unregisterProducer()
+        """Send an answer that does not go out in one write.
 
-        def done(result: Any) -> Any:
-            self._transfer = self._progress = None
-            return result
+        Args:
+            transfer: the answer.
 
-        def take_back(_: None) -> None:
-            self._writes_at_once = is_plain_tcp(self.transport)
-            self.transport.registerProducer(self, True)
-            # The transport may have paused us before it was lent, and has
-            # since told the transfer that it is ready again.
-            self.resumeProducing()
+        Returns:
+            See `Outgoing.send`.
+        """
+        timeouts = self.state.timeouts
+        now_s = self.state.listener.now_s
+        self._stall = StallDetector(now_s, timeouts.stall_s, timeouts.min_rate)
+        return self.outgoing.send(transfer).addBoth(self._stop_watching)
 
-        return transfer.start(self.transport).addBoth(done).addCallback(take_back)
+    def _stop_watching(self, result: Any) -> Any:
+        self._stall = None
+        return result
 
-    def refuse(self, answer: Answer) -> None:
-        """Answer what is no request, and take nothing more."""
+    def refuse(self, error: OTAServerError) -> None:
+        """Answer what is no request, and take nothing more.
+
+        Args:
+            error: what is wrong with it.
+        """
         if self._state is _State.CLOSING:
             return
-        version = b"HTTP/1.1"
-        self.transport.write(
-            head(
-                answer,
-                version,
-                self.site.date_line,
-                is_persistent=False,
-                is_legacy=self.site.legacy,
-            )
-            + answer.body
+        answer = error_answer(error)
+        written = head(
+            answer,
+            b"HTTP/1.1",
+            self.state.date_line,
+            is_persistent=False,
+            is_legacy=self.state.legacy,
         )
-        self.site.log_refusal(self, answer)
+        self.outgoing.write_buffered(written + answer.body)
+        ended_s = self.state.listener.now_s
+        self.state.listener.served(
+            Served(ended_s, 0.0, self.peer_host, b"", int(answer.status), len(answer.body))
+        )
         self._close()
 
     def check_time(self, now_s: float) -> None:
-        """End what takes too long; the site calls this once a second.
+        """End what takes too long; the listener calls this once a second.
 
         Args:
             now_s: the time, in seconds.
         """
-        if self._transfer is not None and self._progress is not None:
-            if self._progress.is_stalled(now_s, self._transfer.delivered_bytes):
+        if self._stall is not None:
+            if self._stall.is_stalled(now_s, self.outgoing.delivered_bytes):
                 self.transport.abortConnection()
         elif now_s >= self._deadline_s:
             self._time_out()
@@ -245,19 +317,15 @@ class Channel(HTTPChannel):
         if self._state is _State.CLOSING:
             self.transport.abortConnection()
         elif self._state is _State.RECEIVING and self.requests:
-            self.refuse(sentence(408, "The request took too long to arrive."))
+            self.refuse(RequestTimedOut())
         else:
             self._stop_listening()
             self.loseConnection()
 
     def _close(self) -> None:
-        """Send what was written, then wait for the client to hang up.
-
-        To hang up first, with some of the request unread, would make the kernel
-        drop the answer.
-        """
+        """Send what was written, then wait for the client to hang up."""
         self._stop_listening()
-        # TLS has an end of its own, after what is written.
+        # TLS signals its own end after what was written.
         if hasattr(self.transport, "loseWriteConnection") and not self.isSecure():
             self.transport.loseWriteConnection()
         else:
@@ -265,18 +333,21 @@ class Channel(HTTPChannel):
 
     def _stop_listening(self) -> None:
         self._state = _State.CLOSING
-        self._deadline_s = self.site.now_s + _LINGER_S
+        self._deadline_s = self._in(_LINGER_S)
         self.persistent = False
         self.dataReceived = self.lineReceived = self.rawDataReceived = _drop  # type: ignore
 
     def _send100Continue(self) -> None:
-        # It waits in the transport's buffer, and the answer must not overtake it.
-        self._writes_at_once = False
-        super()._send100Continue()
+        # Twisted's own would bypass `Outgoing`, and the answer could overtake it.
+        self.outgoing.write_buffered(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def _respondToBadRequestAndDisconnect(self) -> None:
-        self.refuse(sentence(400, "The request is not HTTP as this server knows it."))
+        self.refuse(BadRequest())
+
+    def _in(self, seconds: float) -> float:
+        """When so many seconds have passed."""
+        return self.state.listener.now_s + seconds
 
 
 def _drop(data: bytes) -> None:
-    """Take nothing more."""
+    """Discard what arrives after the end."""

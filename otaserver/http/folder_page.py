@@ -5,7 +5,7 @@ from string import Template
 from time import gmtime, strftime
 from urllib.parse import quote
 
-from otaserver.catalogue import MANIFEST_NAME, Folder
+from otaserver.catalogue.model import MANIFEST_NAME, Folder
 
 _PAGE = Template("""\
 <!DOCTYPE html>

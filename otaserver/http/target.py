@@ -5,8 +5,8 @@ from ipaddress import AddressValueError, IPv6Address
 from typing import NamedTuple
 from urllib.parse import unquote_to_bytes
 
+from otaserver.catalogue.paths import TreePath, split_path
 from otaserver.errors import OTAServerError
-from otaserver.paths import split_path
 
 _BAD_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 _ESCAPED_SLASH = re.compile(rb"%2[Ff]")
@@ -19,34 +19,35 @@ _HOST = re.compile(
 
 
 class BadTarget(OTAServerError):
-    """A request line, or a Host header, that asks for nothing."""
+    """A malformed request line or Host header."""
 
 
 class Target(NamedTuple):
     """What is asked for.
 
     Attributes:
-        names: the names on the way to it, from the root.
-        is_folder: whether the path ends with ``/``.
+        path: where it is.
         query: what follows the ``?``.
-        authority: the host, where the request line itself names one.
+        authority: the host, if the request line itself names one.
     """
 
-    names: tuple[str, ...]
-    is_folder: bool
+    path: TreePath
     query: bytes
     authority: bytes | None
 
 
 def parse_target(raw: bytes) -> Target:
-    """Read a request's target.
+    """Parse a request's target.
 
     Args:
         raw: such as ``/1.0.1/flash/main.py``, or ``http://host/manifest.json?…``.
 
+    Returns:
+        The target.
+
     Raises:
         BadTarget: it is neither a path nor an absolute URL, or has a bad escape.
-        otaserver.paths.BadPath: the path in it can't be one in a tree.
+        otaserver.catalogue.paths.BadPath: the path in it is malformed.
     """
     authority = None
     absolute = _ABSOLUTE_FORM.fullmatch(raw)
@@ -56,29 +57,32 @@ def parse_target(raw: bytes) -> Target:
             raw = b"/" + raw
     path, _, query = raw.partition(b"?")
     if not path.startswith(b"/"):
-        raise BadTarget("The request is for something that is not a path.")
+        raise BadTarget("The request is for something other than a path.")
     if _BAD_ESCAPE.search(path):
-        raise BadTarget("The path has a % that two hexadecimal digits don't follow.")
+        raise BadTarget("The path has a % that is not followed by two hexadecimal digits.")
     if _ESCAPED_SLASH.search(path):
-        raise BadTarget("The path has an escaped slash in it.")
-    return Target(split_path(unquote_to_bytes(path)), path.endswith(b"/"), query, authority)
+        raise BadTarget("The path contains an escaped slash.")
+    return Target(split_path(unquote_to_bytes(path)), query, authority)
 
 
 def checked_host(raw: bytes) -> str:
-    """Read a Host header, which becomes a part of URLs.
+    """Check a Host header, which becomes a part of URLs.
 
     Args:
         raw: a name or an address, with or without a port.
 
+    Returns:
+        The same as text.
+
     Raises:
-        BadTarget: it is none.
+        BadTarget: it is malformed.
     """
     match = _HOST.fullmatch(raw.decode("latin-1"))
     if match is None or (match["port"] and not 0 < int(match["port"]) < 65536):
-        raise BadTarget("The request names no host.")
+        raise BadTarget("The request names no valid host.")
     if match["v6"]:
         try:
             IPv6Address(match["v6"])
         except AddressValueError as error:
-            raise BadTarget("The request names no IPv6 address.") from error
+            raise BadTarget("The request names no valid IPv6 address.") from error
     return match[0]

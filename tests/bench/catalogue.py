@@ -8,9 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 
-from otaserver.catalogue import Catalogue
-from otaserver.hashes import HashStore
-from otaserver.scan import Scanner
+from otaserver.catalogue.hash_store import HashStore
+from otaserver.catalogue.model import Catalogue
+from otaserver.catalogue.scan import Scanner
 from tests.bench import trees
 from tests.bench.servers import otaserver, require
 

@@ -1,6 +1,6 @@
 """An FTP site in memory: a real tree and the real protocol, with a clock and a network to play."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from twisted.cred.checkers import AllowAnonymousAccess, InMemoryUsernamePasswordDatabaseDontUse
@@ -12,16 +12,21 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 
-from otaserver.catalogue import Catalogue
+from otaserver.catalogue.hash_store import HashStore
+from otaserver.catalogue.model import Catalogue
+from otaserver.catalogue.scan import Scanner
+from otaserver.encoded_manifests import EncodedManifests
 from otaserver.ftp.addresses import Address
 from otaserver.ftp.control import ControlConnection
-from otaserver.ftp.factory import FTPFactory, Timeouts
+from otaserver.ftp.factory import FTPFactory
 from otaserver.ftp.login import LoginPolicy
 from otaserver.ftp.shell import ReadOnlyShell, Realm
-from otaserver.hashes import HashStore
-from otaserver.limits import ConnectionLimits
-from otaserver.manifest_cache import ManifestCache
-from otaserver.scan import Scanner
+from otaserver.ftp.state import SiteState, Timeouts
+from otaserver.service import DeviceObserver, UpdateServer
+from otaserver.wire.access_log import CombinedFormat
+from otaserver.wire.events import Served, ServedEvents
+from otaserver.wire.limits import ConnectionLimits
+from otaserver.wire.listener import Listener
 from tests.support.worker import LateWorker
 
 CLIENT = "192.0.2.7"
@@ -207,6 +212,7 @@ class Site:
         per_address: int = 5,
         public_host: str = "",
         legacy: bool = False,
+        observers: tuple[DeviceObserver, ...] = (),
     ) -> None:
         self.clock = Clock()
         self.clock.advance(1_790_000_000)
@@ -218,24 +224,32 @@ class Site:
         self.root = root
         self._hashes = HashStore(":memory:")
         self.catalogue: Catalogue | None = None
-        self.manifests = ManifestCache(self.worker, 1 << 20)
+        self.manifests = EncodedManifests(self.worker, 1 << 20, legacy)
         self.scan()
-        shell = ReadOnlyShell(
-            lambda: self.catalogue, self.manifests, self.worker, str(root), legacy
-        )
+        server = UpdateServer(str(root), lambda: self.catalogue, self.manifests, observers)
+        shell = ReadOnlyShell(server, self.worker)
         users = InMemoryUsernamePasswordDatabaseDontUse(olga=b"right")
+        line_format = CombinedFormat()
+        self.events: list[Served] = []
+        events = ServedEvents()
+        events.subscribe(self.events.append)
+        events.subscribe(lambda event: self.log.append(line_format.line(event)))
         self.factory = FTPFactory(
-            clock=self.clock,
-            portal=Portal(CountingRealm(shell, self), [AllowAnonymousAccess(), users]),
-            network=self.network,
-            login_policy=LOGIN_POLICY,
-            limits=ConnectionLimits(in_all, per_address),
-            timeouts=TIMEOUTS,
-            max_command_bytes=MAX_COMMAND_BYTES,
-            access_log=MemoryLog(self.log),
-            public_host=public_host,
+            SiteState(
+                listener=Listener(self.clock, ConnectionLimits(in_all, per_address), events),
+                portal=Portal(CountingRealm(shell, self), [AllowAnonymousAccess(), users]),
+                network=self.network,
+                login_policy=LOGIN_POLICY,
+                timeouts=TIMEOUTS,
+                max_command_bytes=MAX_COMMAND_BYTES,
+                public_host=public_host,
+            )
         )
         self.factory.doStart()
+
+    def change(self, **fields: object) -> None:
+        """Change what later connections share."""
+        self.factory.state = replace(self.factory.state, **fields)
 
     def scan(self) -> None:
         """Take a new picture of the tree."""
@@ -285,19 +299,6 @@ class CountingRealm(Realm):
 
         avatar = super().requestAvatar(avatar_id, mind, *interfaces)
         return avatar.addCallback(lambda given: (given[0], given[1], log_out))
-
-
-class MemoryLog:
-    """An access log to look at."""
-
-    def __init__(self, lines: list[str]) -> None:
-        self.add = lines.append
-
-    def start(self) -> None:
-        pass
-
-    def stop(self) -> None:
-        pass
 
 
 def connected(protocol, host: str, port: int, peer_host: str) -> Transport:

@@ -6,7 +6,7 @@ import re
 import pytest
 
 from otaserver.ftp.commands import COMMANDS
-from otaserver.update_request import parse_update_request
+from otaserver.manifest.update_request import parse_update_request
 from tests.ftp.conftest import NAMES
 from tests.ftp.site import SERVER
 
@@ -355,7 +355,7 @@ def test_the_size_of_a_manifest_in_listings_is_right(client):
     ],
 )
 def test_where_manifests_point(site, host, port, public_host, authority):
-    site.factory.public_host = public_host
+    site.change(public_host=public_host)
     client = site.log_in(host=host, port=port)
     manifest = json.loads(client.fetch("RETR manifest.json"))
     assert manifest["firmware"]["URL"] == f"ftp://{authority}/firmware_1.0.1.bin"
@@ -365,7 +365,7 @@ def test_where_manifests_point(site, host, port, public_host, authority):
     "query", ["current_ver=", "current_ver=1&current_ver=2", "current_ver=%zz", "x" * 2100]
 )
 def test_a_wrong_question_gets_the_sentence_that_http_gives(site, query):
-    site.factory.max_command_bytes = 8192
+    site.change(max_command_bytes=8192)
     client = site.log_in()
     client.open()
     with pytest.raises(Exception) as told:
@@ -398,7 +398,7 @@ def test_a_file_that_ends_early(site, client, root):
     assert client.code("RETR firmware_1.0.1.bin") == 150
     (root / "firmware_1.0.1.bin").write_bytes(b"")
     data.take()
-    assert client.replies() == ["451 A file changed while it was sent."]
+    assert client.replies() == ["451 The file changed while it was sent."]
     assert data.is_aborted
 
 

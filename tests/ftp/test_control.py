@@ -2,7 +2,7 @@
 
 import pytest
 
-from otaserver.ftp.control import MAX_WAITING_COMMANDS
+from otaserver.ftp.conversation import MAX_WAITING_COMMANDS
 from tests.ftp.site import BUFFER_BYTES, CLIENT, LOGIN_POLICY, MAX_COMMAND_BYTES, TIMEOUTS, Site
 
 LINGER_S = 6
@@ -160,7 +160,7 @@ class TestTimeouts:
         assert data.is_aborted
 
     def test_a_long_transfer_is_not_idle(self, client, site, root, monkeypatch):
-        monkeypatch.setattr("otaserver.transfer.READ_SIZE_BYTES", 1200)
+        monkeypatch.setattr("otaserver.wire.file_transfer.PIECE_BYTES", 1200)
         (root / "firmware_1.0.1.bin").write_bytes(bytes(40_000))
         site.scan()
         data = client.open()
@@ -291,7 +291,7 @@ class TestHostileInput:
         ("path", "why"),
         [
             (b"\xff\xff\xfe", "The path is not UTF-8."),
-            (b"a\x00b", "The path has a NUL in it."),
+            (b"a\x00b", "The path contains a NUL."),
             (b"\xc3(", "The path is not UTF-8."),
             (b"..\\..\\x", "There is nothing at this address."),
             (b"../../../etc/passwd", "There is nothing at this address."),
@@ -312,7 +312,7 @@ class TestHostileInput:
         client.code("RETR firmware_1.0.1.bin")
         assert client.send(b"NOOP\r\n" * 5_000) == []
         assert client.transport.producerState == "paused"
-        assert len(client.control._waiting) == MAX_WAITING_COMMANDS
+        assert len(client.control._conversation._line) == MAX_WAITING_COMMANDS
         data.take()
         assert client.replies() == ["226 Sent."] + ["200 Yes."] * 5_000
         assert client.transport.producerState == "producing"

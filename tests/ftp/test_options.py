@@ -3,7 +3,9 @@
 import pytest
 from twisted.python.usage import UsageError
 
-from otaserver.tap import CannotStart, Options, makeService
+from otaserver.options import Options
+from otaserver.startup import CannotStart
+from otaserver.tap import makeService
 
 
 def parsed(root, *arguments: str) -> Options:
@@ -41,7 +43,7 @@ def test_values_that_are_none(root, option, value):
 
 
 def test_a_public_address_that_is_none(root):
-    with pytest.raises(CannotStart, match="--ftp-public-address 'nowhere' is no address"):
+    with pytest.raises(CannotStart, match="--ftp-public-address 'nowhere' is not an IP address"):
         parsed(root, "--ftp-public-address", "nowhere")
 
 

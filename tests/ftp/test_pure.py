@@ -4,13 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from otaserver.catalogue.paths import BadPath
 from otaserver.ftp.addresses import canonical, passive_text, url_authority
 from otaserver.ftp.command_line import CommandLine, parse_command
 from otaserver.ftp.errors import Refused
-from otaserver.ftp.listing import Entry, facts_of, time_value, unix_line
-from otaserver.ftp.paths import resolve, without_options
+from otaserver.ftp.list_formats import Entry, facts_of, time_value, unix_line
+from otaserver.ftp.path_argument import resolve, without_options
 from otaserver.ftp.replies import long_reply
-from otaserver.paths import BadPath
 
 NOW_S = 1_790_000_000
 
@@ -48,8 +48,8 @@ def test_no_path_leads_out(argument, folder):
         location = resolve(tuple(folder), argument)
     except BadPath:
         return
-    assert not {"", ".", ".."} & set(location.names)
-    assert not any("/" in name or "\0" in name for name in location.names)
+    assert not {"", ".", ".."} & set(location.path.names)
+    assert not any("/" in name or "\0" in name for name in location.path.names)
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_no_path_leads_out(argument, folder):
     ],
 )
 def test_paths(argument, names, is_folder, query):
-    assert resolve(("x",), argument) == (names, is_folder, query)
+    assert resolve(("x",), argument) == ((names, is_folder), query)
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-import otaserver.page_cache
-from otaserver.plain_tcp import SEND_BUDGET_BYTES
+import otaserver.wire.nowait_read
+from otaserver.wire.outgoing import TURN_BYTES
 from tests.support.http import BUFFER_BYTES, Bench, parse_responses
 from tests.support.trees import SMALL_TREE, rewrite
 from tests.support.worker import LateWorker
@@ -260,7 +260,7 @@ def test_what_is_no_request_gets_one_400_and_an_end(bench: Bench, data: bytes) -
     client.send(data + GET * 3)
     (answer,) = client.answers()
     assert answer.status == 400
-    assert answer.text == "The request is not HTTP as this server knows it.\n"
+    assert answer.text == "The request is malformed, or not HTTP.\n"
     assert client.is_closing
     assert len(bench.lines.lines) == 1
 
@@ -465,7 +465,7 @@ def test_every_way_to_end_gives_the_place_back(bench_of: MakeBench) -> None:
             client.send(data)
             client.hang_up()
     assert bench.limits._total == 0
-    assert len(bench.site.connections) == 0
+    assert len(bench.state.listener.connections) == 0
 
 
 # Ends in the middle
@@ -493,8 +493,8 @@ def test_a_client_that_goes_away_while_the_disk_is_read_leaves_nothing_behind(
 
     worker = LateWorker()
     bench = bench_of(LARGE, worker=worker)
-    monkeypatch.setattr("otaserver.http.request.read_if_cached", nothing_is_cached)
-    monkeypatch.setattr("otaserver.page_cache.read_if_cached", nothing_is_cached)
+    monkeypatch.setattr("otaserver.wire.file_transfer.read_if_cached", nothing_is_cached)
+    monkeypatch.setattr("otaserver.wire.nowait_read.read_if_cached", nothing_is_cached)
     before = len(os.listdir("/proc/self/fd"))
     for turns in range(6):
         client = bench.client()
@@ -512,14 +512,14 @@ def test_what_is_not_in_the_cache_is_read_by_the_worker(
     bench_of: MakeBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bench = bench_of(LARGE, worker=(worker := LateWorker()))
-    real = otaserver.page_cache.read_if_cached
+    real = otaserver.wire.nowait_read.read_if_cached
     known: set[int] = set()
 
     def cached_after_reading(descriptor: int, offset: int, length: int) -> "bytes | None":
         return real(descriptor, offset, length) if known else None
 
-    monkeypatch.setattr("otaserver.http.request.read_if_cached", cached_after_reading)
-    monkeypatch.setattr("otaserver.page_cache.read_if_cached", cached_after_reading)
+    monkeypatch.setattr("otaserver.wire.file_transfer.read_if_cached", cached_after_reading)
+    monkeypatch.setattr("otaserver.wire.nowait_read.read_if_cached", cached_after_reading)
     client = bench.client()
     client.send(get("/1.0/large"))
     assert client.answers() == []
@@ -540,7 +540,7 @@ def test_a_disk_that_fails_gets_500_and_no_descriptor_is_lost(
     def fail(*_: object) -> None:
         raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr("otaserver.http.request.read_if_cached", fail)
+    monkeypatch.setattr("otaserver.wire.file_transfer.read_if_cached", fail)
     assert bench.ask("/1.0/large").status == 500
     assert len(os.listdir("/proc/self/fd")) == before
 
@@ -575,7 +575,7 @@ def test_where_nobody_can_tell_what_is_cached_the_worker_reads_everything(
         before = len(client.wire.taken)
         worker.work()
         client.wire.take()
-        assert before <= len(client.wire.taken) <= before + SEND_BUDGET_BYTES
+        assert before <= len(client.wire.taken) <= before + TURN_BYTES
     client.wire.take()
     (answer,) = client.answers()
     assert answer.body == b"x" * 6_000_000

@@ -2,6 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from otaserver.catalogue.paths import TreePath
 from otaserver.errors import OTAServerError
 from otaserver.http.target import Target, checked_host, parse_target
 
@@ -9,18 +10,18 @@ from otaserver.http.target import Target, checked_host, parse_target
 @pytest.mark.parametrize(
     ("raw", "target"),
     [
-        (b"/", Target((), True, b"", None)),
-        (b"/a", Target(("a",), False, b"", None)),
-        (b"/a/", Target(("a",), True, b"", None)),
-        (b"/a%20b", Target(("a b",), False, b"", None)),
-        (b"/m?x=/../%zz", Target(("m",), False, b"x=/../%zz", None)),
-        (b"/m?a?b", Target(("m",), False, b"a?b", None)),
-        (b"/a%3fb", Target(("a?b",), False, b"", None)),
-        (b"http://h/a?b", Target(("a",), False, b"b", b"h")),
-        (b"HTTPS://h:1/a/", Target(("a",), True, b"", b"h:1")),
-        (b"http://h", Target((), True, b"", b"h")),
-        (b"http://h?x", Target((), True, b"x", b"h")),
-        ("/ü".encode(), Target(("ü",), False, b"", None)),
+        (b"/", Target(TreePath((), True), b"", None)),
+        (b"/a", Target(TreePath(("a",), False), b"", None)),
+        (b"/a/", Target(TreePath(("a",), True), b"", None)),
+        (b"/a%20b", Target(TreePath(("a b",), False), b"", None)),
+        (b"/m?x=/../%zz", Target(TreePath(("m",), False), b"x=/../%zz", None)),
+        (b"/m?a?b", Target(TreePath(("m",), False), b"a?b", None)),
+        (b"/a%3fb", Target(TreePath(("a?b",), False), b"", None)),
+        (b"http://h/a?b", Target(TreePath(("a",), False), b"b", b"h")),
+        (b"HTTPS://h:1/a/", Target(TreePath(("a",), True), b"", b"h:1")),
+        (b"http://h", Target(TreePath((), True), b"", b"h")),
+        (b"http://h?x", Target(TreePath((), True), b"x", b"h")),
+        ("/ü".encode(), Target(TreePath(("ü",), False), b"", None)),
     ],
 )
 def test_what_is_asked_for(raw: bytes, target: Target) -> None:
@@ -125,4 +126,4 @@ def test_any_bytes_are_a_target_or_refused(raw: bytes) -> None:
             target = parse_target(prefix + raw)
         except OTAServerError:
             continue
-        assert not set(target.names) & {"", ".", ".."}
+        assert not set(target.path.names) & {"", ".", ".."}

@@ -92,7 +92,7 @@ class TestManifests:
             ("?current_ver=", "The query field current_ver is empty."),
             ("?current_ver=1&current_ver=2", "The query field current_ver is repeated."),
             ("?current_ver=%ff", "The query field current_ver is not UTF-8."),
-            ("?device=%00", "The query field device has a character that can't be shown."),
+            ("?device=%00", "The query field device has an unprintable character."),
             (f"?device={'x' * 300}", "The query field device is longer than 255 characters."),
             (f"?{'x' * 2100}", "The query is longer than 2048 bytes."),
         ],
@@ -167,7 +167,7 @@ class TestHostilePaths:
         ("path", "why"),
         [
             (b"1.0.1/\xff\xfe", "The path is not UTF-8."),
-            (b"1.0.1/a\x00b", "The path has a NUL in it."),
+            (b"1.0.1/a\x00b", "The path contains a NUL."),
             (b"a" * 4097, "The path is longer than 4096 bytes."),
         ],
     )

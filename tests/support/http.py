@@ -1,6 +1,5 @@
 """A site in memory, and a client that talks to it without a network."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,13 +12,16 @@ from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 from zope.interface import directlyProvides, providedBy
 
-from otaserver.access_log import AccessLog
-from otaserver.byte_cache import ByteCache
-from otaserver.catalogue import Catalogue
-from otaserver.http.content import Content
-from otaserver.http.site import Site, Timeouts
-from otaserver.limits import ConnectionLimits
-from otaserver.manifest_cache import ManifestCache
+from otaserver.catalogue.model import Catalogue
+from otaserver.encoded_manifests import EncodedManifests
+from otaserver.http.routes import Routes
+from otaserver.http.site import Site
+from otaserver.http.state import SiteState, Timeouts
+from otaserver.service import UpdateServer
+from otaserver.wire.access_log import CombinedFormat
+from otaserver.wire.events import Served, ServedEvents
+from otaserver.wire.limits import ConnectionLimits
+from otaserver.wire.listener import Listener
 from tests.support.trees import scanned
 from tests.support.worker import ImmediateWorker
 
@@ -216,15 +218,15 @@ class Client:
         self.channel.connectionLost(Failure(ConnectionDone() if clean else ConnectionLost()))
 
 
-class Lines(AccessLog):
-    """An access log that keeps its lines for the test."""
+class Lines:
+    """What the access log would say."""
 
-    def __init__(self, clock: Clock) -> None:
-        super().__init__(clock)
+    def __init__(self) -> None:
         self.lines: list[str] = []
+        self._format = CombinedFormat()
 
-    def add(self, line: str) -> None:
-        self.lines.append(line)
+    def add(self, event: Served) -> None:
+        self.lines.append(self._format.line(event))
 
 
 class Bench:
@@ -237,10 +239,15 @@ class Bench:
         self.catalogue: Catalogue | None = scanned(root)
         self.worker = options.pop("worker", ImmediateWorker())
         legacy = options.pop("legacy", False)
-        catalogue: Callable[[], Catalogue | None] = lambda: self.catalogue  # noqa: E731
-        self.manifests = ManifestCache(self.worker, 1 << 20)
-        self.answers: ByteCache[Any, Any] = ByteCache(options.pop("cache_bytes", 1 << 20))
-        self.lines = Lines(self.clock)
+        self.manifests = EncodedManifests(self.worker, 1 << 20, legacy)
+        self.server = UpdateServer(
+            str(root), lambda: self.catalogue, self.manifests, options.pop("observers", ())
+        )
+        self.routes = Routes(self.server, self.worker, options.pop("cache_bytes", 1 << 20))
+        self.lines = Lines()
+        self.events = ServedEvents()
+        if options.pop("is_logged", True):
+            self.events.subscribe(self.lines.add)
         self.limits = ConnectionLimits(
             options.pop("max_connections", 0), options.pop("max_per_address", 0)
         )
@@ -248,18 +255,16 @@ class Bench:
             **{"request_s": 30, "idle_s": 60, "stall_s": 60, "min_rate": 100}
             | options.pop("timeouts", {})
         )
-        self.site = Site(
-            clock=self.clock,
-            root=str(root),
-            content=Content(catalogue, self.manifests, self.worker, legacy),
+        self.state = SiteState(
+            listener=Listener(self.clock, self.limits, self.events),
+            server=self.server,
+            routes=self.routes,
             worker=self.worker,
-            answers=self.answers,
-            limits=self.limits,
             timeouts=self.timeouts,
-            access_log=options.pop("access_log", self.lines),
             public_url=options.pop("public_url", ""),
             legacy=legacy,
         )
+        self.site = Site(self.state)
         assert not options, options
         self.site.startFactory()
 
@@ -274,7 +279,7 @@ class Bench:
         """Take a new picture, as the watch does when the tree has changed."""
         self.catalogue = scanned(self.root)
         self.manifests.clear()
-        self.site.catalogue_changed()
+        self.routes.clear()
 
     def pass_s(self, seconds: int) -> None:
         for _ in range(seconds):

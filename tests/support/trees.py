@@ -4,9 +4,9 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from otaserver.catalogue import Catalogue
-from otaserver.hashes import HashStore
-from otaserver.scan import Scanner
+from otaserver.catalogue.hash_store import HashStore
+from otaserver.catalogue.model import Catalogue
+from otaserver.catalogue.scan import Scanner
 
 SMALL_TREE = {
     "1.0.0/flash/main.py": b"print(1)\n",

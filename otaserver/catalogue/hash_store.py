@@ -1,0 +1,192 @@
+"""Hashes that outlive the process, so that a restart reads no file again.
+
+The store is a cache: whatever is wrong with its database costs another reading of
+the files, never a wrong hash. A row counts only for the exact stamp that it was
+written for, and a database that fails is replaced, or done without.
+"""
+
+import os
+import sqlite3
+from collections.abc import Callable, Collection
+from pathlib import Path
+from typing import TypeVar
+
+from otaserver.catalogue.hashing import Hashes
+from otaserver.catalogue.stamps import Stamp
+from otaserver.errors import OTAServerError
+
+_COLUMNS = ["path", "inode", "size_bytes", "mtime_ns", "ctime_ns", "sha1", "sha256"]
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS file (
+    path BLOB PRIMARY KEY,
+    inode INTEGER NOT NULL,
+    size_bytes INTEGER NOT NULL,
+    mtime_ns INTEGER NOT NULL,
+    ctime_ns INTEGER NOT NULL,
+    sha1 TEXT NOT NULL,
+    sha256 TEXT NOT NULL
+) WITHOUT ROWID
+"""
+
+# Rows of files that are gone are kept while they are few: a tree that is
+# taken away for an hour (a disk that is unplugged) is not read again after it.
+_SPARE_ROWS = 10_000
+
+_T = TypeVar("_T")
+
+
+class StateError(OTAServerError):
+    """The state folder can't be used."""
+
+
+class HashStore:
+    """Hashes by path and stamp, in an SQLite database.
+
+    One thread at a time may use it.
+
+    Args:
+        path: the database file, created if it is missing and replaced if it is
+            damaged; ``:memory:`` keeps nothing.
+        warn: called with a sentence when the database fails later on.
+
+    Raises:
+        StateError: the file can't be made or written.
+    """
+
+    def __init__(self, path: Path | str, warn: Callable[[str], None] = lambda _: None) -> None:
+        self._path = path
+        self._warn = warn
+        self._put: list[tuple[bytes | int | str, ...]] = []
+        try:
+            self._database = self._open()
+        except (sqlite3.DatabaseError, OSError) as error:
+            raise StateError(f"can't keep hashes in {path}: {error}") from error
+
+    def _open(self) -> sqlite3.Connection:
+        if isinstance(self._path, Path):
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            return self._connect()
+        except sqlite3.OperationalError:
+            raise
+        except sqlite3.DatabaseError:
+            return self._recreated()
+
+    def _recreated(self) -> sqlite3.Connection:
+        """Replace a file that is no database, or a damaged one; all in it can be recomputed."""
+        os.unlink(self._path)
+        return self._connect()
+
+    def _connect(self) -> sqlite3.Connection:
+        database = sqlite3.connect(self._path, check_same_thread=False)
+        try:
+            database.execute("PRAGMA journal_mode = WAL")
+            database.execute("PRAGMA synchronous = NORMAL")
+            database.execute(_SCHEMA)
+            columns = [row[1] for row in database.execute("PRAGMA table_info(file)")]
+            if columns != _COLUMNS:
+                raise sqlite3.DatabaseError("it was written by another version of otaserver")
+        except sqlite3.DatabaseError:
+            database.close()
+            raise
+        return database
+
+    def get(self, path: str, stamp: Stamp) -> Hashes | None:
+        """Look up a file's hashes.
+
+        Args:
+            path: the file's path below the root.
+            stamp: the file's present stamp.
+
+        Returns:
+            The hashes; None if they are not known for this stamp.
+        """
+
+        def find(database: sqlite3.Connection) -> Hashes | None:
+            row = database.execute(
+                "SELECT sha1, sha256 FROM file WHERE path = ? AND inode = ?"
+                " AND size_bytes = ? AND mtime_ns = ? AND ctime_ns = ?",
+                _key(path, stamp),
+            ).fetchone()
+            return None if row is None else Hashes(*row)
+
+        return self._try(find)
+
+    def put(self, path: str, stamp: Stamp, hashes: Hashes) -> None:
+        """Keep a file's hashes; `commit` makes them last.
+
+        Args:
+            path: the file's path below the root.
+            stamp: the stamp that the hashes were computed for.
+            hashes: what to keep.
+        """
+        self._put.append((*_key(path, stamp), *hashes))
+
+    def commit(self) -> None:
+        """Write what was put since the last commit.
+
+        All at once, so that the database isn't locked while files are hashed.
+        """
+        rows, self._put = self._put, []
+        if not rows:
+            return
+
+        def write(database: sqlite3.Connection) -> None:
+            database.executemany("INSERT OR REPLACE INTO file VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+            database.commit()
+
+        self._try(write)
+
+    def forget_all_but(self, paths: Collection[str]) -> None:
+        """Drop the rows of files that are gone, once there are many.
+
+        Args:
+            paths: every path whose hashes may still be asked for.
+        """
+
+        def forget(database: sqlite3.Connection) -> None:
+            (rows,) = database.execute("SELECT count(*) FROM file").fetchone()
+            if rows <= len(paths) + _SPARE_ROWS:
+                return
+            kept = {os.fsencode(path) for path in paths}
+            known = [path for (path,) in database.execute("SELECT path FROM file")]
+            gone = [(path,) for path in known if path not in kept]
+            database.executemany("DELETE FROM file WHERE path = ?", gone)
+            database.commit()
+
+        self._try(forget)
+
+    def close(self) -> None:
+        """Commit, and close the database."""
+        self.commit()
+        self._database.close()
+
+    def _try(self, work: Callable[[sqlite3.Connection], _T]) -> _T | None:
+        """Run a query; None if the database failed, and was replaced."""
+        try:
+            return work(self._database)
+        except sqlite3.DatabaseError as error:
+            self._warn(f"{self._path} failed: {error}")
+            self._database.close()
+            self._database = self._replacement(error)
+            return None
+
+    def _replacement(self, error: sqlite3.DatabaseError) -> sqlite3.Connection:
+        # A full disk or a lock doesn't mean that the database is damaged.
+        if not isinstance(error, sqlite3.OperationalError):
+            try:
+                return self._recreated()
+            except (sqlite3.DatabaseError, OSError):
+                pass
+        self._path = ":memory:"
+        return self._connect()
+
+
+def _key(path: str, stamp: Stamp) -> tuple[bytes | int, ...]:
+    """Leave out the device: the same disk may get another number at the next boot."""
+    return (os.fsencode(path), *map(_signed, stamp[1:]))
+
+
+def _signed(number: int) -> int:
+    """Fold an integer of any size into SQLite's signed 64 bits."""
+    return (number + (1 << 63)) % (1 << 64) - (1 << 63)

@@ -1,0 +1,56 @@
+"""Hashing a file, in one read for all hashes that manifests carry."""
+
+import hashlib
+import os
+from collections.abc import Callable
+from typing import NamedTuple
+
+from otaserver.catalogue.stamps import FileChanged, Stamp, open_stamped, stamp_of
+
+READ_SIZE_BYTES = 1 << 20
+
+
+class Hashes(NamedTuple):
+    """The hashes of one content, in lower-case hexadecimal.
+
+    Attributes:
+        sha1: what the original wire format calls ``hash``.
+        sha256: the one that everything else here relies on.
+    """
+
+    sha1: str
+    sha256: str
+
+
+def hash_file(path: str, stamp: Stamp, check: Callable[[], None]) -> Hashes:
+    """Hash a file, reading it once.
+
+    Args:
+        path: the file.
+        stamp: its stamp when it was found.
+        check: called before each read; it may raise to abandon a long one.
+
+    Returns:
+        The hashes of the whole content.
+
+    Raises:
+        FileChanged: the file no longer has this stamp.
+        OSError: it can't be read.
+    """
+    sha1, sha256 = hashlib.sha1(usedforsecurity=False), hashlib.sha256()
+    buffer = memoryview(bytearray(READ_SIZE_BYTES))
+    left_bytes = stamp.size_bytes
+    with open(open_stamped(path, stamp), "rb", buffering=0) as file:
+        # One read more than the size calls for finds the end; a file that grows
+        # as fast as it is read would never reach it.
+        while left_bytes >= 0:
+            check()
+            count = file.readinto(buffer)
+            if not count:
+                break
+            left_bytes -= count
+            sha1.update(buffer[:count])
+            sha256.update(buffer[:count])
+        if stamp_of(os.fstat(file.fileno())) != stamp:
+            raise FileChanged
+    return Hashes(sha1.hexdigest(), sha256.hexdigest())

@@ -1,0 +1,277 @@
+"""Reading a release tree from disk into a catalogue; only what changed is hashed.
+
+How it works. A scan walks the whole tree, because no kind of change notification
+works on every file system. It builds a new picture bottom up, beside the previous
+one: a file whose stamp is the same keeps its `File`, a folder in which nothing
+changed keeps its `Folder`, and so on up to the root, so that a scan that finds
+nothing returns the previous catalogue itself and nobody has to compare anything.
+Hashes come from the previous picture, then from the `HashStore`, then from reading.
+
+Why it is safe. A catalogue is immutable and is published whole, so no request ever
+sees half of a scan. A release enters it only when (1) its walk saw all of it,
+(2) it has settled (see `settling`), and (3) each file had the same stamp before and
+after it was hashed. While any of these fails for the moment, what the previous
+picture had is kept: devices are neither offered half a release, nor told to delete
+what a copy in progress hasn't brought yet. A release that can't be read as a whole
+(for lack of permission, say) is served file by file but neither offered nor used as
+the base of a difference, because what is missing from the picture would be deleted
+on devices.
+
+Scanning blocks, so it runs outside the reactor's thread, one scan at a time.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from otaserver.catalogue.hash_store import HashStore
+from otaserver.catalogue.hashing import hash_file
+from otaserver.catalogue.model import MANIFEST_NAME, Catalogue, File, Folder, Release, ReleaseTree
+from otaserver.catalogue.release_tree import equal_versions, release_of, release_tree
+from otaserver.catalogue.settling import Settling
+from otaserver.catalogue.stamps import FileChanged, Stamp
+from otaserver.catalogue.versions import is_version_name
+from otaserver.catalogue.walk import Ancestors, TreeWalker, WalkedFolder
+from otaserver.errors import OTAServerError
+
+_NO_FILES: Mapping[str, File] = MappingProxyType({})
+
+
+class ScanError(OTAServerError):
+    """The tree as a whole can't be read."""
+
+
+class ScanCancelled(OTAServerError):
+    """A scan was abandoned because the server stops."""
+
+
+class Scanner:
+    """Reads one release tree, again and again.
+
+    Args:
+        root: the tree's folder.
+        hashes: where hashes are kept between scans and restarts.
+        settle_s: how long nothing in a release may have changed before it is
+            offered, in seconds.
+        wall_s: the clock that file systems stamp with, in seconds since 1970.
+        monotonic_s: a clock that is never set, in seconds.
+    """
+
+    def __init__(
+        self,
+        root: str,
+        hashes: HashStore,
+        settle_s: float,
+        wall_s: Callable[[], float] = time.time,
+        monotonic_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._root = root
+        self._hashes = hashes
+        self._settling = Settling(settle_s, wall_s, monotonic_s)
+
+    def scan(
+        self, previous: Catalogue | None = None, check: Callable[[], None] = lambda: None
+    ) -> Catalogue:
+        """Take a picture of the tree.
+
+        Args:
+            previous: the last picture; whatever in it is still true is kept.
+            check: called often; it may raise to abandon the scan.
+
+        Returns:
+            The new picture; ``previous`` itself if nothing changed.
+
+        Raises:
+            ScanError: the root can't be read.
+        """
+        walker = TreeWalker(self._root, check)
+        run = _Run(walker, self._hashes, self._settling, check)
+        try:
+            top = walker.walk_one("")
+        except OSError as error:
+            raise ScanError(f"can't read the release tree: {error}") from error
+        root = run.tree_folder(top, previous.root if previous else None)
+        self._hashes.commit()
+        self._settling.end_scan()
+        catalogue = Catalogue(root, tuple(walker.problems), run.unsettled)
+        if catalogue == previous:
+            return previous
+        self._hashes.forget_all_but([file.path for file in root.walk()])
+        return catalogue
+
+
+@dataclass(slots=True)
+class _Run:
+    """One scan, with what it needs and what it has found so far."""
+
+    walker: TreeWalker
+    hashes: HashStore
+    settling: Settling
+    check: Callable[[], None]
+    unsettled: bool = field(default=False)
+
+    def tree_folder(self, walked: WalkedFolder, previous: Folder | None) -> Folder:
+        """Read a folder that holds releases, firmware and products."""
+        folders: dict[str, Folder] = {}
+        releases: list[Release] = []
+        for name in walked.folder_names:
+            path = _join(walked.path, name)
+            before = previous.folders.get(name) if previous else None
+            if not is_version_name(name):
+                product = self._product(path, walked.ancestors, before)
+                if product is not None:
+                    folders[name] = product
+                continue
+            known = _release_named(previous, name)
+            folder, release = self._release(path, walked.ancestors, before, known)
+            if folder is not None:
+                folders[name] = folder
+            if release is not None:
+                releases.append(release)
+        files = self._files_of_tree(walked, previous)
+        tree = release_tree(releases, files)
+        for names in equal_versions(tree):
+            self.walker.problems.append(
+                f"{_where(walked.path)} has versions of equal rank, "
+                f"{' and '.join(names)}, and offers none of them"
+            )
+        return _same_or_new(walked, folders, files, tree, previous)
+
+    def _product(self, path: str, ancestors: Ancestors, previous: Folder | None) -> Folder | None:
+        try:
+            walked = self.walker.walk_one(path, ancestors)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            self.walker.problems.append(f"{path} can't be read: {error.strerror}")
+            return None
+        return self.tree_folder(walked, previous)
+
+    def _release(
+        self,
+        path: str,
+        ancestors: Ancestors,
+        previous: Folder | None,
+        known: Release | None,
+    ) -> tuple[Folder | None, Release | None]:
+        """Read a release; while it changes, it stays as it was in the previous picture."""
+        try:
+            walked = self.walker.walk_whole(path, ancestors)
+            if not self.settling.is_settled(path, walked.changed_ns()):
+                self.unsettled = True
+                return previous, known
+            folder = self._inside_release(walked, previous)
+        except FileChanged:
+            self.unsettled = True
+            return previous, known
+        self.hashes.commit()
+        if not walked.is_complete:
+            # Offering a part of a release would delete the rest on devices.
+            self.walker.problems.append(f"{path} can't be read as a whole, and is not offered")
+            return folder, None
+        if known is not None and folder is previous:
+            return folder, known
+        release = release_of(folder)
+        if not release.files:
+            # Somebody is about to copy into it; offered now, it would empty devices.
+            self.walker.problems.append(f"{path} has no files, and is not offered")
+            return folder, None
+        return folder, release
+
+    def _inside_release(self, walked: WalkedFolder, previous: Folder | None) -> Folder:
+        folders = {
+            name: self._inside_release(inner, previous.folders.get(name) if previous else None)
+            for name, inner in walked.folders.items()
+        }
+        known = previous.files if previous else _NO_FILES
+        files = {}
+        for name, stamp in walked.files.items():
+            file = self._file(walked.path, name, stamp, known.get(name))
+            if file is None:
+                walked.is_complete = False
+            else:
+                files[name] = file
+        walked.is_complete &= all(inner.is_complete for inner in walked.folders.values())
+        return _same_or_new(walked, folders, files, None, previous)
+
+    def _files_of_tree(self, walked: WalkedFolder, previous: Folder | None) -> dict[str, File]:
+        """Read the files beside the releases; each of them settles on its own."""
+        known = previous.files if previous else _NO_FILES
+        files: dict[str, File] = {}
+        for name, stamp in walked.files.items():
+            path = _join(walked.path, name)
+            if name == MANIFEST_NAME:
+                self.walker.problems.append(f"{path} is hidden by the manifest of that name")
+                continue
+            file = known.get(name)
+            if self.settling.is_settled(path, stamp.ctime_ns):
+                try:
+                    file = self._file(walked.path, name, stamp, file)
+                except FileChanged:
+                    self.unsettled = True
+            else:
+                self.unsettled = True
+            if file is not None:
+                files[name] = file
+        return files
+
+    def _file(self, folder_path: str, name: str, stamp: Stamp, known: File | None) -> File | None:
+        """Make a file's entry; None if it can't be read.
+
+        Raises:
+            FileChanged: it is being changed, or was removed, at this moment.
+        """
+        if known is not None and known.stamp == stamp:
+            return known
+        path = _join(folder_path, name)
+        self.check()
+        hashes = self.hashes.get(path, stamp)
+        if hashes is None:
+            try:
+                hashes = hash_file(self.walker.absolute(path), stamp, self.check)
+            except OSError as error:
+                self.walker.problems.append(
+                    f"{path} can't be read: {error.strerror}, and is left out"
+                )
+                return None
+            self.hashes.put(path, stamp, hashes)
+        return File(path, stamp, hashes.sha1, hashes.sha256)
+
+
+def _join(folder: str, name: str) -> str:
+    return f"{folder}/{name}" if folder else name
+
+
+def _where(path: str) -> str:
+    return path or "the root"
+
+
+def _release_named(folder: Folder | None, version: str) -> Release | None:
+    releases = folder.tree.releases if folder and folder.tree else ()
+    return next((release for release in releases if release.version == version), None)
+
+
+def _same_or_new(
+    walked: WalkedFolder,
+    folders: Mapping[str, Folder],
+    files: Mapping[str, File],
+    tree: ReleaseTree | None,
+    previous: Folder | None,
+) -> Folder:
+    """Keep the previous folder if it is still true, so that those above it can be kept too."""
+    if (
+        previous is not None
+        and previous.mtime_ns == walked.mtime_ns
+        and previous.folders == folders
+        and previous.files == files
+        and previous.tree == tree
+    ):
+        return previous
+    return Folder(
+        walked.path,
+        walked.mtime_ns,
+        MappingProxyType(dict(folders)),
+        MappingProxyType(dict(files)),
+        tree,
+    )

@@ -1,0 +1,224 @@
+"""Walking a release tree on disk, before anything in it is read.
+
+What can be part of a tree at all is decided here: regular files and folders with
+names in UTF-8, and links that stay inside the tree.
+"""
+
+import os
+import stat
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from otaserver.catalogue.stamps import FileChanged, FileRemoved, Stamp, stamp_of
+
+MAX_DEPTH = 64
+
+# Folders that link to each other could make a walk of any length.
+MAX_LINKED_FOLDERS = 1000
+
+_NEVER_SERVED = frozenset({"pymakr.conf", "Thumbs.db", "desktop.ini", "__pycache__"})
+
+Ancestors = frozenset[tuple[int, int]]
+
+
+def is_served(name: str) -> bool:
+    """Tell whether a name can be part of a release tree at all.
+
+    Dot-names (``.git``, ``.DS_Store``), leftovers of editors and file managers
+    (``main.py~``, ``#main.py#``, ``main.py.swp``), and ``pymakr.conf`` can't.
+
+    Args:
+        name: the name of a file or folder.
+
+    Returns:
+        Whether it can.
+    """
+    return not (
+        name.startswith(".")
+        or name.endswith(("~", ".swp", ".swo", ".swx"))
+        or (name.startswith("#") and name.endswith("#"))
+        or name in _NEVER_SERVED
+    )
+
+
+@dataclass(slots=True)
+class WalkedFolder:
+    """One folder as it is on disk.
+
+    Attributes:
+        path: where it is below the root, without a leading ``/``.
+        mtime_ns, ctime_ns: when something was last added, removed or renamed in
+            it, and when anything about it last changed, in nanoseconds since 1970.
+        files: the stamps of its files, by name, in order.
+        folder_names: its sub-folders, in order.
+        folders: the sub-folders themselves, where the walk went into them.
+        is_complete: whether all of it could be read.
+        has_lost_something: whether something disappeared during the walk.
+        ancestors: device and inode of it and of all folders above it.
+    """
+
+    path: str
+    mtime_ns: int
+    ctime_ns: int
+    files: dict[str, Stamp] = field(default_factory=dict)
+    folder_names: list[str] = field(default_factory=list)
+    folders: dict[str, "WalkedFolder"] = field(default_factory=dict)
+    is_complete: bool = True
+    has_lost_something: bool = False
+    ancestors: Ancestors = frozenset()
+
+    def all_folders(self) -> Iterator["WalkedFolder"]:
+        """Iterate over this folder and every one below it."""
+        yield self
+        for folder in self.folders.values():
+            yield from folder.all_folders()
+
+    def changed_ns(self) -> int:
+        """Compute when anything in it last changed, in nanoseconds since 1970."""
+        return max(
+            max([walked.ctime_ns, *(stamp.ctime_ns for stamp in walked.files.values())])
+            for walked in self.all_folders()
+        )
+
+
+class TreeWalker:
+    """Walks the folders of one release tree.
+
+    Args:
+        root: the tree's folder.
+        check: called for each folder; it may raise to abandon a long walk.
+
+    Attributes:
+        problems: what was found wrong, a sentence each.
+    """
+
+    def __init__(self, root: str, check: Callable[[], None] = lambda: None) -> None:
+        self._root = os.path.realpath(root)
+        self._check = check
+        self._linked_folders = 0
+        self.problems: list[str] = []
+
+    def absolute(self, path: str) -> str:
+        """Turn a path below the root into one that can be opened.
+
+        Args:
+            path: below the root, without a leading ``/``.
+
+        Returns:
+            The absolute path, with links in the root's own resolved.
+        """
+        return f"{self._root}/{path}" if path else self._root
+
+    def walk_one(self, path: str, ancestors: Ancestors = frozenset()) -> WalkedFolder:
+        """Look at one folder, but not into its sub-folders.
+
+        Args:
+            path: where it is below the root.
+            ancestors: device and inode of every folder above it.
+
+        Returns:
+            The folder.
+
+        Raises:
+            OSError: the folder can't be read.
+        """
+        self._check()
+        status = os.stat(self.absolute(path))
+        identity = (status.st_dev, status.st_ino)
+        walked = WalkedFolder(
+            path, status.st_mtime_ns, status.st_ctime_ns, ancestors=ancestors | {identity}
+        )
+        if identity in ancestors:
+            self._leave_out(path, "leads back to a folder that it is in")
+            return walked
+        if len(ancestors) >= MAX_DEPTH:
+            self._leave_out(path, f"is more than {MAX_DEPTH} folders deep")
+            walked.is_complete = False
+            return walked
+        with os.scandir(self.absolute(path)) as entries:
+            for entry in sorted(entries, key=lambda entry: entry.name):
+                if is_served(entry.name):
+                    self._add(walked, entry)
+        return walked
+
+    def walk_whole(self, path: str, ancestors: Ancestors) -> WalkedFolder:
+        """Look at a folder and everything below it; what can't be read makes it incomplete.
+
+        Args:
+            path: where it is below the root.
+            ancestors: device and inode of every folder above it.
+
+        Returns:
+            The folder.
+
+        Raises:
+            FileChanged: something in it disappeared at this moment.
+        """
+        try:
+            walked = self.walk_one(path, ancestors)
+        except FileNotFoundError as error:
+            raise FileRemoved from error
+        except OSError as error:
+            self.problems.append(f"{path} can't be read: {error.strerror}")
+            return WalkedFolder(path, 0, 0, is_complete=False)
+        if walked.has_lost_something:
+            raise FileChanged
+        for name in walked.folder_names:
+            folder = self.walk_whole(f"{path}/{name}", walked.ancestors)
+            walked.folders[name] = folder
+            walked.is_complete &= folder.is_complete
+        return walked
+
+    def _add(self, walked: WalkedFolder, entry: os.DirEntry[str]) -> None:
+        path = f"{walked.path}/{entry.name}" if walked.path else entry.name
+        if not _is_utf8(path):
+            shown = os.fsencode(path).decode(errors="backslashreplace")
+            self._leave_out(shown, "is not named in UTF-8")
+            walked.is_complete = False
+            return
+        if entry.is_symlink() and not self._stays_inside(path):
+            self._leave_out(path, "is a link to something that is not in the tree")
+            return
+        try:
+            status = entry.stat()
+        except FileNotFoundError:
+            walked.has_lost_something = True
+            return
+        except OSError as error:
+            self._leave_out(path, f"can't be read: {error.strerror}")
+            walked.is_complete = False
+            return
+        if stat.S_ISDIR(status.st_mode):
+            if entry.is_symlink() and self._is_one_link_too_many(path):
+                walked.is_complete = False
+                return
+            walked.folder_names.append(entry.name)
+        elif stat.S_ISREG(status.st_mode):
+            walked.files[entry.name] = stamp_of(status)
+        else:
+            self._leave_out(path, "is neither a file nor a folder")
+
+    def _stays_inside(self, path: str) -> bool:
+        """Whether a link leads to something that the tree itself serves."""
+        target = os.path.realpath(self.absolute(path))
+        if not target.startswith(self._root + "/") or not os.path.exists(target):
+            return False
+        return all(map(is_served, target[len(self._root) + 1 :].split("/")))
+
+    def _is_one_link_too_many(self, path: str) -> bool:
+        self._linked_folders += 1
+        if self._linked_folders == MAX_LINKED_FOLDERS + 1:
+            self._leave_out(path, f"is one more than {MAX_LINKED_FOLDERS} links to folders")
+        return self._linked_folders > MAX_LINKED_FOLDERS
+
+    def _leave_out(self, path: str, why: str) -> None:
+        self.problems.append(f"{path} {why}, and is left out")
+
+
+def _is_utf8(name: str) -> bool:
+    # Bytes in a name that aren't UTF-8 reach Python as lone surrogates.
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

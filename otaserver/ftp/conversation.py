@@ -1,0 +1,211 @@
+"""The order of commands and replies on a control connection, as a table; no I/O in it.
+
+RFC 959, section 5.4, has one command answered at a time. Clients send ahead all the
+same, some commands take long, and some clients don't read their replies. `State` says
+how things are, `Event` what can happen, `TRANSITIONS` what follows, and `RULES` what
+may be done meanwhile:
+
+    READY        a command is done as soon as it arrives
+    BUSY         one is being done: those that arrive wait in line, except that STAT is
+                 answered and ABOR takes effect at once
+    UNREAD       the replies so far lie unread, so nothing is done or read any more
+    BUSY_UNREAD  both
+    CLOSING      the last reply has been said; whatever still arrives is dropped
+
+The line is short. When it is full, nothing more is read until it is empty again; what
+a client goes on to send then stays in the kernel, which makes it wait.
+"""
+
+from collections import deque
+from collections.abc import Mapping
+from enum import Enum
+from types import MappingProxyType
+from typing import NamedTuple
+
+from otaserver.ftp.command_line import CommandLine
+from otaserver.ftp.errors import Refused
+
+MAX_WAITING_COMMANDS = 32
+
+# RFC 959, section 4.1.3: this can be asked, and is answered, during a transfer.
+_STATUS = CommandLine("STAT", b"")
+
+# A command, or what is wrong with a line that is none.
+Line = CommandLine | Refused
+
+
+class State(Enum):
+    """How things are on a control connection."""
+
+    READY = "ready"
+    BUSY = "busy"
+    UNREAD = "unread"
+    BUSY_UNREAD = "busy, unread"
+    CLOSING = "closing"
+
+
+class Event(Enum):
+    """What can happen on a control connection."""
+
+    BEGIN = "a command begins"
+    END = "it ends"
+    PAUSE = "the client has stopped reading replies"
+    RESUME = "it reads them again"
+    CLOSE = "the last reply has been said, or the connection is lost"
+
+
+TRANSITIONS: Mapping[State, Mapping[Event, State]] = MappingProxyType(
+    {
+        State.READY: {
+            Event.BEGIN: State.BUSY,
+            Event.PAUSE: State.UNREAD,
+            Event.RESUME: State.READY,
+            Event.CLOSE: State.CLOSING,
+        },
+        State.BUSY: {
+            Event.END: State.READY,
+            Event.PAUSE: State.BUSY_UNREAD,
+            Event.RESUME: State.BUSY,
+            Event.CLOSE: State.CLOSING,
+        },
+        State.UNREAD: {
+            Event.PAUSE: State.UNREAD,
+            Event.RESUME: State.READY,
+            Event.CLOSE: State.CLOSING,
+        },
+        State.BUSY_UNREAD: {
+            Event.END: State.UNREAD,
+            Event.PAUSE: State.BUSY_UNREAD,
+            Event.RESUME: State.BUSY,
+            Event.CLOSE: State.CLOSING,
+        },
+        # What was going on when the connection closed still comes to its end.
+        State.CLOSING: dict.fromkeys(Event, State.CLOSING),
+    }
+)
+
+
+class Rules(NamedTuple):
+    """What may happen in a state.
+
+    Attributes:
+        does_commands: whether the next command may begin.
+        reads: whether the connection is read, if there is room in the line.
+        has_deadline: whether the client is the one to be waited for.
+    """
+
+    does_commands: bool
+    reads: bool
+    has_deadline: bool
+
+
+RULES: Mapping[State, Rules] = MappingProxyType(
+    {
+        State.READY: Rules(does_commands=True, reads=True, has_deadline=True),
+        State.BUSY: Rules(does_commands=False, reads=True, has_deadline=False),
+        State.UNREAD: Rules(does_commands=False, reads=False, has_deadline=True),
+        State.BUSY_UNREAD: Rules(does_commands=False, reads=False, has_deadline=False),
+        State.CLOSING: Rules(does_commands=False, reads=True, has_deadline=True),
+    }
+)
+
+
+class ConversationError(Exception):
+    """An event that can't happen in the present state: a fault of this server."""
+
+
+class Verdict(Enum):
+    """What to do about a line that has arrived."""
+
+    DO = "call `next` now"
+    ANSWER_NOW = "answer it, though another command is being done"
+    ABORT = "it waits in line, and takes effect now"
+    WAIT = "it waits in line"
+    DROP = "nothing"
+
+
+class Conversation:
+    """One control connection's conversation.
+
+    Attributes:
+        state: how things are.
+    """
+
+    __slots__ = ("_is_full", "_line", "state")
+
+    def __init__(self) -> None:
+        self.state = State.READY
+        # Made when it is needed: thousands of idle connections need none.
+        self._line: deque[Line] | None = None
+        self._is_full = False
+
+    @property
+    def is_closing(self) -> bool:
+        """Whether the last reply has been said."""
+        return self.state is State.CLOSING
+
+    @property
+    def has_deadline(self) -> bool:
+        """Whether the client is the one to be waited for."""
+        return RULES[self.state].has_deadline
+
+    @property
+    def reads(self) -> bool:
+        """Whether to read from the connection."""
+        return RULES[self.state].reads and not self._is_full
+
+    def happen(self, event: Event) -> None:
+        """Go to the next state.
+
+        Args:
+            event: what has happened.
+
+        Raises:
+            ConversationError: it can't happen now.
+        """
+        try:
+            self.state = TRANSITIONS[self.state][event]
+        except KeyError as error:
+            raise ConversationError(f"{event} in state {self.state}") from error
+        if self.state is State.CLOSING:
+            self._line = None
+            self._is_full = False
+
+    def receive(self, line: Line, is_transferring: bool = False) -> Verdict:
+        """Put a line that has arrived in its place.
+
+        Args:
+            line: the command, or what is wrong with it.
+            is_transferring: whether there is a data connection to ask about.
+
+        Returns:
+            What to do about it.
+        """
+        if self.state is State.CLOSING:
+            return Verdict.DROP
+        is_question = line == _STATUS and is_transferring
+        if is_question and self.state is State.BUSY and not self._line:
+            return Verdict.ANSWER_NOW
+        if self._line is None:
+            self._line = deque()
+        self._line.append(line)
+        if RULES[self.state].does_commands:
+            return Verdict.DO
+        self._is_full = self._is_full or len(self._line) >= MAX_WAITING_COMMANDS
+        is_abort = isinstance(line, CommandLine) and line.verb == "ABOR"
+        return Verdict.ABORT if is_abort else Verdict.WAIT
+
+    def next(self) -> Line | None:
+        """Take the next command out of the line, if it may begin.
+
+        Returns:
+            The command, which begins herewith; None if none waits, or none may begin.
+        """
+        if not self._line or not RULES[self.state].does_commands:
+            return None
+        line = self._line.popleft()
+        if not self._line:
+            self._line = None
+            self._is_full = False
+        self.happen(Event.BEGIN)
+        return line

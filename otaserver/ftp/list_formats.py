@@ -1,0 +1,183 @@
+"""Folders as FTP lists them: for people (LIST), and for programs (NLST, MLSD, MLST)."""
+
+from collections.abc import Callable, Iterable
+from hashlib import blake2b
+from time import gmtime, strftime
+from typing import NamedTuple
+
+from otaserver.catalogue.model import MANIFEST_NAME, File, Folder
+
+# RFC 3659, section 7.5. The order is that in which they are written.
+FACTS = ("type", "size", "modify", "perm", "unique")
+
+# Beyond this, LIST tells the year in place of the time of the day, as ls does.
+_RECENT_S = 182 * 86400
+
+# In English, whatever the machine speaks: clients look these up.
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+
+class Entry(NamedTuple):
+    """One line of a listing.
+
+    Attributes:
+        name: the name in its folder.
+        is_folder: whether it is a folder.
+        size_bytes: its length; of a folder, 0.
+        mtime_s: when it changed, in seconds since 1970.
+        unique: a text that no other entry of the tree has.
+    """
+
+    name: str
+    is_folder: bool
+    size_bytes: int
+    mtime_s: int
+    unique: str
+
+
+# How a listing is written: its entries become bytes.
+Form = Callable[[Iterable[Entry]], bytes]
+
+
+def file_entry(file: File) -> Entry:
+    """Describe a file."""
+    unique = f"{file.stamp.device:x}g{file.stamp.inode:x}"
+    return Entry(file.name, False, file.size_bytes, file.mtime_s, unique)
+
+
+def folder_entry(folder: Folder) -> Entry:
+    """Describe a folder."""
+    return Entry(folder.name, True, 0, folder.mtime_s, _unique(f"{folder.path}/"))
+
+
+def manifest_entry(folder: Folder, size_bytes: int) -> Entry:
+    """Describe a release tree's manifest.
+
+    Args:
+        folder: the release tree.
+        size_bytes: how long the manifest is that a client gets who says nothing
+            of itself.
+    """
+    unique = _unique(f"{folder.path}/{MANIFEST_NAME}")
+    return Entry(MANIFEST_NAME, False, size_bytes, manifest_mtime_s(folder), unique)
+
+
+def manifest_mtime_s(folder: Folder) -> int:
+    """Tell when a release tree's manifests last changed, in seconds since 1970."""
+    times_s = [folder.mtime_s]
+    if folder.tree is not None and folder.tree.newest_release is not None:
+        files = folder.tree.newest_release.files.values()
+        times_s.append(folder.folders[folder.tree.newest_release.version].mtime_s)
+        times_s += [file.mtime_s for file in files]
+    if folder.tree is not None and folder.tree.newest_firmware is not None:
+        times_s.append(folder.tree.newest_firmware.file.mtime_s)
+    return max(times_s)
+
+
+def entries_of(folder: Folder, manifest_bytes: int | None) -> list[Entry]:
+    """List a folder.
+
+    A name with a line end in it can't be told in FTP, nor asked for: it does
+    not exist here.
+
+    Args:
+        folder: the folder.
+        manifest_bytes: the length of its manifest; None where it has none.
+    """
+    entries = [folder_entry(inner) for inner in folder.folders.values()]
+    if manifest_bytes is not None:
+        entries.append(manifest_entry(folder, manifest_bytes))
+    entries += [file_entry(file) for file in folder.files.values()]
+    return [entry for entry in entries if is_tellable(entry.name)]
+
+
+def is_tellable(name: str) -> bool:
+    """Tell whether a name fits into one line."""
+    return "\n" not in name and "\r" not in name
+
+
+def names_form(prefix: str) -> Form:
+    """NLST: names that can be used as arguments as they are (RFC 1123, section 4.1.2.7).
+
+    Args:
+        prefix: what stands before each, such as ``flash/``.
+    """
+    return lambda entries: "".join(f"{prefix}{entry.name}\r\n" for entry in entries).encode()
+
+
+def unix_form(now_s: float) -> Form:
+    """LIST: as ``ls -l`` of a Unix system writes it, with times in UTC.
+
+    Args:
+        now_s: the time, in seconds since 1970.
+    """
+    return lambda entries: "".join(f"{unix_line(entry, now_s)}\r\n" for entry in entries).encode()
+
+
+def facts_form(facts: Iterable[str]) -> Form:
+    """MLSD: a line of facts for each entry (RFC 3659, section 7).
+
+    Args:
+        facts: those that are wanted.
+    """
+    wanted = frozenset(facts)
+    return lambda entries: "".join(
+        f"{facts_of(entry, wanted)} {entry.name}\r\n" for entry in entries
+    ).encode()
+
+
+def unix_line(entry: Entry, now_s: float) -> str:
+    """Write an entry as ``ls -l`` does.
+
+    Args:
+        entry: the entry.
+        now_s: the time, in seconds since 1970.
+    """
+    mode = "dr-xr-xr-x 2" if entry.is_folder else "-r--r--r-- 1"
+    changed = gmtime(entry.mtime_s)
+    is_recent = 0 <= now_s - entry.mtime_s < _RECENT_S
+    when = f"{changed.tm_hour:02}:{changed.tm_min:02}" if is_recent else f"{changed.tm_year:5}"
+    month = _MONTHS[changed.tm_mon - 1]
+    return f"{mode} ota ota {entry.size_bytes:12} {month} {changed.tm_mday:2} {when} {entry.name}"
+
+
+def facts_of(entry: Entry, wanted: Iterable[str] = FACTS) -> str:
+    """Write an entry's facts, such as ``type=file;size=12;``.
+
+    Args:
+        entry: the entry.
+        wanted: those facts that are wanted.
+    """
+    facts = {
+        "type": "dir" if entry.is_folder else "file",
+        "modify": time_value(entry.mtime_s),
+        "perm": "el" if entry.is_folder else "r",
+        "unique": entry.unique,
+    }
+    if not entry.is_folder:
+        facts["size"] = str(entry.size_bytes)
+    return "".join(f"{name}={facts[name]};" for name in FACTS if name in facts and name in wanted)
+
+
+def wanted_facts(argument: str) -> tuple[str, ...]:
+    """Read what ``OPTS MLST`` asks for; facts that are not known are ignored.
+
+    Args:
+        argument: names, each followed by ``;`` (RFC 3659, section 7.9).
+    """
+    asked = argument.lower().split(";")
+    return tuple(name for name in FACTS if name in asked)
+
+
+def time_value(seconds: int) -> str:
+    """Write a time as RFC 3659, section 2.3, has it.
+
+    Args:
+        seconds: since 1970.
+    """
+    return strftime("%Y%m%d%H%M%S", gmtime(seconds))
+
+
+def _unique(path: str) -> str:
+    """What stands for an entry that is not one file on disk."""
+    return f"p{blake2b(path.encode(), digest_size=8).hexdigest()}"

@@ -1,0 +1,173 @@
+"""What an address leads to: a device's question, a file, or a folder's page.
+
+Routes are kept by address until the catalogue changes, so that an address that is
+asked for again is neither parsed nor looked up again. Nothing that depends on the
+client is kept with them: whoever asks for a manifest still passes through the
+check-in and the offer.
+"""
+
+import hashlib
+import mimetypes
+from http import HTTPStatus
+from typing import NamedTuple
+from urllib.parse import quote
+
+from otaserver.byte_cache import ByteCache
+from otaserver.catalogue.model import File, Folder
+from otaserver.catalogue.release_tree import firmware_version
+from otaserver.catalogue.versions import is_version_name
+from otaserver.encoded_manifests import EncodedManifest
+from otaserver.http.answers import Answer, answer, sentence
+from otaserver.http.conditions import http_date
+from otaserver.http.folder_page import folder_page
+from otaserver.http.target import Target
+from otaserver.service import ManifestRequest, UpdateServer
+from otaserver.worker import Worker
+
+# A page of more entries takes milliseconds to write, too long for the reactor's thread.
+_MAX_INLINE_ENTRIES = 500
+
+_PAGE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"
+
+
+class Route(NamedTuple):
+    """What an address leads to.
+
+    Attributes:
+        authority: the host, if the address itself names one.
+        end: the answer; or the device's question, if it depends on who asks.
+    """
+
+    authority: bytes | None
+    end: Answer | ManifestRequest
+
+
+class Routes:
+    """Follows addresses, and remembers where they lead.
+
+    Args:
+        server: has what is served.
+        worker: writes large pages.
+        max_bytes: how much memory remembered routes may take.
+    """
+
+    def __init__(self, server: UpdateServer, worker: Worker, max_bytes: int) -> None:
+        self._server = server
+        self._worker = worker
+        self._known: ByteCache[bytes, Route] = ByteCache(max_bytes)
+        self._generation = 0
+        # Python's own table, whatever the machine's own files say.
+        self._types = mimetypes.MimeTypes()
+
+    def known(self, uri: bytes) -> Route | None:
+        """Recall where an address leads.
+
+        Args:
+            uri: the address, as the client sent it.
+
+        Returns:
+            The route; None if it has to be followed first.
+        """
+        return self._known.get(uri)
+
+    async def follow(self, uri: bytes, target: Target) -> Route:
+        """Find out where an address leads, and remember it.
+
+        Args:
+            uri: the address, as the client sent it.
+            target: the same, parsed.
+
+        Returns:
+            The route.
+
+        Raises:
+            OTAServerError: as `UpdateServer.find` does.
+        """
+        generation = self._generation
+        found = self._server.find(target.path, target.query)
+        if isinstance(found, ManifestRequest):
+            route = Route(target.authority, found)
+            size_bytes = 2 * len(uri)
+        else:
+            end = (
+                self._file(found) if isinstance(found, File) else await self._folder(found, target)
+            )
+            route = Route(target.authority, end)
+            # The address counts too: a client can make it longer than the answer.
+            size_bytes = len(end.body) + len(uri)
+        if generation == self._generation:
+            self._known.put(uri, route, size_bytes)
+        return route
+
+    def clear(self) -> None:
+        """Forget every route, because the catalogue has changed."""
+        self._generation += 1
+        self._known.clear()
+
+    def _file(self, file: File) -> Answer:
+        fields = {
+            "Content-Type": self._content_type(file.name),
+            "ETag": f'"{file.sha256}"',
+            "Last-Modified": http_date(file.mtime_s),
+            "Cache-Control": _file_caching(file),
+            "Accept-Ranges": "bytes",
+            "X-Content-Type-Options": "nosniff",
+        }
+        return answer(HTTPStatus.OK, fields, file=file)
+
+    async def _folder(self, folder: Folder, target: Target) -> Answer:
+        if not target.path.is_folder:
+            location = quote(f"/{folder.path}/")
+            moved = HTTPStatus.MOVED_PERMANENTLY
+            return sentence(moved, f"The folder is at {location}.", Location=location)
+        if len(folder.folders) + len(folder.files) <= _MAX_INLINE_ENTRIES:
+            return _page_answer(folder_page(folder))
+        return _page_answer(await self._worker.run(folder_page, folder))
+
+    def _content_type(self, name: str) -> str:
+        kind, encoding = self._types.guess_type(name)
+        if kind is None or encoding is not None:
+            return "application/octet-stream"
+        return f"{kind}; charset=utf-8" if kind.startswith("text/") else kind
+
+
+def manifest_answer(manifest: EncodedManifest) -> Answer:
+    """Answer a device.
+
+    Args:
+        manifest: its manifest.
+
+    Returns:
+        The answer.
+    """
+    etag = f'"{manifest.sha256}"'
+    return Answer(
+        HTTPStatus.OK,
+        b"Content-Type: application/json\r\nETag: %b\r\nCache-Control: public, max-age=10\r\n"
+        % etag.encode(),
+        b"Content-Length: %d\r\n" % len(manifest.body),
+        manifest.body,
+        etag,
+    )
+
+
+def _page_answer(page: bytes) -> Answer:
+    return answer(
+        HTTPStatus.OK,
+        {
+            "Content-Type": "text/html; charset=utf-8",
+            "ETag": f'"{hashlib.sha256(page).hexdigest()}"',
+            "Cache-Control": "no-cache",
+            "Content-Security-Policy": _PAGE_POLICY,
+            "X-Content-Type-Options": "nosniff",
+        },
+        page,
+    )
+
+
+def _file_caching(file: File) -> str:
+    """A released file stays what it is; what lies beside releases may be replaced."""
+    parts = file.path.split("/")
+    if any(map(is_version_name, parts[:-1])) or firmware_version(parts[-1]) is not None:
+        return "public, max-age=604800"
+    return "no-cache"

@@ -1,0 +1,1 @@
+"""What a device gets: its question, the offer, and the manifest."""

@@ -1,0 +1,56 @@
+"""The difference between two releases, file by file."""
+
+from dataclasses import dataclass
+
+from otaserver.catalogue.model import File, Release
+
+
+@dataclass(frozen=True, slots=True)
+class FileToInstall:
+    """A file to put on the device.
+
+    Attributes:
+        dst_path: where it goes, such as ``flash/lib/sensor.py``.
+        file: the file in the catalogue to put there.
+    """
+
+    dst_path: str
+    file: File
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """What turns one release into another.
+
+    Attributes:
+        delete: the paths on the device that only the old release has.
+        new, update: the files that the old release does not have, and those that
+            it has with different content, in order of path.
+    """
+
+    delete: tuple[str, ...] = ()
+    new: tuple[FileToInstall, ...] = ()
+    update: tuple[FileToInstall, ...] = ()
+
+
+def difference(old: Release | None, new: Release) -> Difference:
+    """Compare two releases.
+
+    Args:
+        old: the release that the device has; None if that is unknown, and then
+            every file is new and none is deleted.
+        new: the release that it shall have.
+
+    Returns:
+        What to delete and what to install.
+    """
+    old_files = old.files if old is not None else {}
+    added = []
+    changed = []
+    for path, file in new.files.items():
+        if path not in old_files:
+            added.append(FileToInstall(path, file))
+        elif old_files[path].sha256 != file.sha256:
+            changed.append(FileToInstall(path, file))
+    delete = tuple(path for path in old_files if path not in new.files)
+    return Difference(delete, tuple(added), tuple(changed))

@@ -1,0 +1,164 @@
+"""The update server itself, without a protocol: the one face that HTTP and FTP ask.
+
+A protocol adapter turns bytes into calls of `UpdateServer`, and what comes back into
+bytes. It knows nothing else of the core: not where files are on disk, nor how an
+offer is decided, nor what is cached.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+
+from otaserver.catalogue.model import MANIFEST_NAME, Catalogue, File, Folder, ReleaseTree
+from otaserver.catalogue.paths import TreePath
+from otaserver.catalogue.stamps import FileChanged, open_stamped
+from otaserver.encoded_manifests import EncodedManifest, EncodedManifests
+from otaserver.errors import OTAServerError
+from otaserver.manifest.offer import offer
+from otaserver.manifest.update_request import UpdateRequest, parse_update_request
+
+
+class NothingHere(OTAServerError):
+    """There is nothing at a path that may be served."""
+
+    def __init__(self) -> None:
+        super().__init__("There is nothing at this address.")
+
+
+class TreeNotReadYet(OTAServerError):
+    """There is no catalogue yet to look anything up in."""
+
+    def __init__(self) -> None:
+        super().__init__("The release tree is still being read for the first time.")
+
+
+@dataclass(frozen=True, slots=True)
+class ManifestRequest:
+    """A device asks for its manifest.
+
+    Attributes:
+        folder: the release tree that it asks about.
+        update: what it says about itself.
+    """
+
+    folder: Folder
+    update: UpdateRequest
+
+    @property
+    def tree(self) -> ReleaseTree:
+        """The versions in that release tree."""
+        return self.folder.tree or ReleaseTree()
+
+
+Found = File | Folder | ManifestRequest
+
+
+class DeviceObserver(Protocol):
+    """Is told what devices do."""
+
+    def checked_in(self, request: ManifestRequest, peer_host: str) -> None:
+        """Take note of a check-in; see `UpdateServer.check_in`."""
+
+
+class UpdateServer:
+    """Finds, decides and opens what devices and people ask for.
+
+    What devices say enters here as well: `check_in` when they ask, and beside it
+    the place for their reports of how an update ended.
+
+    Args:
+        root: the release tree's folder, as an absolute path.
+        catalogue: returns the newest catalogue; None before there is one.
+        manifests: encodes manifests, and keeps them.
+        observers: are told of check-ins.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        root: str,
+        catalogue: Callable[[], Catalogue | None],
+        manifests: EncodedManifests,
+        observers: Sequence[DeviceObserver] = (),
+    ) -> None:
+        self._root = root
+        self._catalogue = catalogue
+        self._manifests = manifests
+        self._observers = observers
+
+    def find(self, path: TreePath, query: bytes = b"") -> Found:
+        """Find what is at a path.
+
+        Args:
+            path: where to look.
+            query: what a device says about itself; ignored unless a manifest is
+                at the path.
+
+        Returns:
+            The file or folder in the catalogue, or the device's question.
+
+        Raises:
+            TreeNotReadYet: there is no catalogue yet.
+            NothingHere: it has nothing at this path.
+            otaserver.manifest.update_request.BadUpdateRequest: the query is
+                malformed.
+        """
+        catalogue = self._catalogue()
+        if catalogue is None:
+            raise TreeNotReadYet
+        if path.names and path.names[-1] == MANIFEST_NAME and not path.is_folder:
+            folder = catalogue.find(path.names[:-1])
+            if isinstance(folder, Folder) and folder.tree is not None:
+                return ManifestRequest(folder, parse_update_request(query))
+        entry = catalogue.find(path.names)
+        if entry is None or (path.is_folder and isinstance(entry, File)):
+            raise NothingHere
+        return entry
+
+    def check_in(self, request: ManifestRequest, peer_host: str) -> None:
+        """Note that a device asks; a protocol calls it whenever a device fetches a manifest.
+
+        Args:
+            request: what the device asks, and says about itself.
+            peer_host: the address that it asks from; empty if it has none.
+        """
+        for observer in self._observers:
+            observer.checked_in(request, peer_host)
+
+    def manifest(self, request: ManifestRequest, base_url: str) -> "Deferred[EncodedManifest]":
+        """Answer a device.
+
+        Args:
+            request: its question, as `find` returned it.
+            base_url: what precedes the path of a file in URLs, without a ``/`` at
+                its end.
+
+        Returns:
+            Fires with the manifest.
+        """
+        made = offer(request.tree, request.update)
+        return self._manifests.get(request.folder, made, base_url)
+
+    def open(self, file: File) -> int:
+        """Open a file of the catalogue, if it is still the same file.
+
+        Args:
+            file: the file, as `find` returned it.
+
+        Returns:
+            A descriptor, which the caller closes.
+
+        Raises:
+            FileRemoved: it is no longer there.
+            FileChanged: it is another file by now, its content may be another, or
+                it can't be opened.
+        """
+        try:
+            return open_stamped(f"{self._root}/{file.path}", file.stamp)
+        except OSError as error:
+            self.log.warn("{path} can't be sent: {error}", path=file.path, error=error)
+            raise FileChanged from error

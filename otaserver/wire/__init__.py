@@ -1,0 +1,1 @@
+"""What every protocol shares: connections, transfers, and the record of what was served."""

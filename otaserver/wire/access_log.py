@@ -1,0 +1,189 @@
+"""The access log: a line in the combined format for everything that is served.
+
+The format is that of Apache and nginx, so that their tools read it: address, identity
+and user (always ``-``), time, request, status, bytes of the body, referer, user agent.
+Quotes, backslashes and whatever can't be printed are escaped as Apache does.
+"""
+
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from time import gmtime, strftime
+from typing import Any
+
+from twisted.application.service import Service
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+
+from otaserver.errors import OTAServerError
+from otaserver.wire.events import Served
+from otaserver.worker import Worker
+
+_FLUSH_S = 1
+
+# Lines that are waiting to be written; beyond this, they are written at once.
+_MAX_WAITING = 5_000
+
+
+class AccessLogError(OTAServerError):
+    """The access log's file can't be opened."""
+
+
+class CombinedFormat:
+    """Formats events as lines; the time of a second is written once."""
+
+    def __init__(self) -> None:
+        self._second_s = -1
+        self._time = ""
+
+    def line(self, event: Served) -> str:
+        """Format one event.
+
+        Args:
+            event: what was served.
+
+        Returns:
+            The line, without a line end.
+        """
+        second_s = int(event.ended_s)
+        if second_s != self._second_s:
+            self._second_s = second_s
+            self._time = strftime("[%d/%b/%Y:%H:%M:%S +0000]", gmtime(second_s))
+        return (
+            f"{event.peer_host or '-'} - - {self._time} "
+            f'"{_quotable(event.request)}" {event.status:d} {event.body_bytes} '
+            f'"{_quotable(event.referer)}" "{_quotable(event.user_agent)}"'
+        )
+
+
+class TwistedAccessLog:
+    """Writes each line as an event of its own to Twisted's log."""
+
+    log = Logger()
+
+    def __init__(self) -> None:
+        self._format = CombinedFormat()
+
+    def add(self, event: Served) -> None:
+        """Log one event.
+
+        Args:
+            event: what was served.
+        """
+        self.log.info("{line}", line=self._format.line(event))
+
+
+class AccessLogFile(Service):
+    """Writes lines to a file of their own, once a second, outside the reactor's thread.
+
+    SIGUSR1 has the file opened again, after a tool such as logrotate has renamed it.
+
+    Args:
+        clock: gives the time.
+        worker: writes, one thing after another: it must have a single thread.
+        call_in_reactor: has a function called in the reactor's thread.
+        path: the file, which is appended to.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        clock: Any,
+        worker: Worker,
+        call_in_reactor: Callable[[Callable[[], Any]], Any],
+        path: Path,
+    ) -> None:
+        self._worker = worker
+        self._call_in_reactor = call_in_reactor
+        self._path = path
+        self._format = CombinedFormat()
+        self._lines: list[str] = []
+        self._has_failed = False
+        self._flushing = LoopingCall(self.flush)
+        self._flushing.clock = clock
+
+    def startService(self) -> None:
+        """Open the file.
+
+        Raises:
+            AccessLogError: it can't be opened.
+        """
+        super().startService()
+        try:
+            self._file = self._path.open("a", encoding="ascii")
+        except OSError as error:
+            raise AccessLogError(
+                f"can't write the access log {self._path}: {error.strerror}"
+            ) from error
+        self._flushing.start(_FLUSH_S, now=False)
+        # twistd may have its own use for the signal: to rotate its own log.
+        self._former_handler = signal.signal(signal.SIGUSR1, self._take_signal)
+
+    def stopService(self) -> Any:
+        """Write what is left, and close the file.
+
+        Returns:
+            Fires when that is done.
+        """
+        super().stopService()
+        signal.signal(signal.SIGUSR1, self._former_handler)
+        self._flushing.stop()
+        self.flush()
+        return self._worker.run(self._file.close)
+
+    def add(self, event: Served) -> None:
+        """Take one event.
+
+        Args:
+            event: what was served.
+        """
+        self._lines.append(self._format.line(event))
+        if len(self._lines) >= _MAX_WAITING:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write the lines that were taken since the last time."""
+        if self._lines:
+            lines, self._lines = self._lines, []
+            self._worker.run(self._write, lines).addErrback(self._complain)
+
+    def reopen(self) -> None:
+        """Write what was taken, then open the file again by its name."""
+        self.flush()
+        self._worker.run(self._open_again).addErrback(self._complain)
+
+    def _take_signal(self, number: int, frame: Any) -> None:
+        self._call_in_reactor(self.reopen)
+        if callable(self._former_handler):
+            self._former_handler(number, frame)
+
+    def _write(self, lines: list[str]) -> None:
+        self._file.write("\n".join(lines) + "\n")
+        self._file.flush()
+        self._has_failed = False
+
+    def _open_again(self) -> None:
+        opened = self._path.open("a", encoding="ascii")
+        self._file.close()
+        self._file = opened
+
+    def _complain(self, failure: Any) -> None:
+        """Say once that the disk is full, say; the next lines are tried again."""
+        if not self._has_failed:
+            self._has_failed = True
+            self.log.error(
+                "can't write the access log {path}: {error}",
+                path=self._path,
+                error=failure.getErrorMessage(),
+            )
+
+
+def _quotable(raw: bytes) -> str:
+    """Make what a client sent safe to print between quotes; nothing becomes ``-``."""
+    if not raw:
+        return "-"
+    text = raw.decode("latin-1")
+    if raw.isascii() and text.isprintable() and '"' not in text and "\\" not in text:
+        return text
+    return text.encode("unicode_escape").decode("ascii").replace('"', '\\"')

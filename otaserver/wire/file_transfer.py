@@ -1,0 +1,226 @@
+"""Sending a part of a file without copying it, and without waiting for the disk.
+
+How it works. Each turn sends one window of the file. Over plain TCP the kernel sends
+it from its page cache (``sendfile``); over any other transport it is read and written.
+Both would block while the disk is read, so a window that is not in the page cache is
+read by a worker thread first, which brings it in; the descriptor stays open until that
+thread is done with it. A head, if there is one, goes out in one write with the first
+bytes of the file: a small file and its head then are one packet, and the original
+client finds the end of its head only if a body follows in the same read.
+
+Why it is safe. The file was opened and compared with the catalogue before. If it is
+rewritten meanwhile, some of what was sent is of one content and some of the other, and
+no hash in this server covers that. So the stamp is compared again before the last
+window: if it differs, the end is never sent, the connection is cut, and the reader,
+which was told the length, knows that it doesn't have the whole.
+"""
+
+import os
+
+from otaserver.catalogue.stamps import FileChanged, Stamp, stamp_of
+from otaserver.errors import OTAServerError
+from otaserver.wire.nowait_read import is_cached, read_if_cached
+from otaserver.wire.transfer import (
+    FIRST_WRITE_BYTES,
+    PIECE_BYTES,
+    Transfer,
+    TransferAborted,
+)
+from otaserver.wire.zero_copy import NoSendfile
+from otaserver.worker import Worker
+
+# How much is made sure to be in the page cache before the kernel is told to send it.
+WINDOW_BYTES = 1 << 21
+
+# What of a file larger than FIRST_WRITE_BYTES goes out in one write with its head.
+LARGE_FIRST_WRITE_BYTES = 1 << 12
+
+
+class FileChangedWhileSent(FileChanged):
+    """A file was changed or cut short during its transfer.
+
+    Args:
+        sentence: what to tell the client.
+    """
+
+    def __init__(self, sentence: str = "The file changed while it was sent.") -> None:
+        super().__init__(sentence)
+
+
+class FileUnreadable(FileChanged):
+    """The disk failed while a file was sent.
+
+    Args:
+        error: what the system says.
+    """
+
+    def __init__(self, error: OSError) -> None:
+        super().__init__(f"The file can't be read: {error.strerror}.")
+
+
+def read_small(descriptor: int, offset: int, size_bytes: int) -> bytes | None:
+    """Read a part of a file that needs no transfer, if it is small and in memory.
+
+    Args:
+        descriptor: an open file.
+        offset: where the part begins, in bytes.
+        size_bytes: its length.
+
+    Returns:
+        The part; None if it has to be sent by a `FileTransfer`, which also finds out
+        what is wrong with a file that can't be read.
+    """
+    if size_bytes > FIRST_WRITE_BYTES:
+        return None
+    try:
+        content = read_if_cached(descriptor, offset, size_bytes)
+    except OSError:
+        return None
+    return content if content is not None and len(content) == size_bytes else None
+
+
+class FileTransfer(Transfer):
+    """Sends a part of a file, and closes it.
+
+    Args:
+        descriptor: an open file; the transfer closes it.
+        stamp: the file's stamp when it was opened.
+        offset: where to begin, in bytes.
+        size_bytes: how much to send.
+        worker: waits for the disk.
+        head: see `Transfer`.
+    """
+
+    def __init__(
+        self,
+        descriptor: int,
+        stamp: Stamp,
+        offset: int,
+        size_bytes: int,
+        worker: Worker,
+        head: bytes = b"",
+    ) -> None:
+        super().__init__(head)
+        self._descriptor = descriptor
+        self._stamp = stamp
+        self._offset = offset
+        self._size_bytes = size_bytes
+        self._worker = worker
+        self._is_reading = False
+        self._is_read = False
+
+    def resume(self) -> None:
+        """Send the head, or the next window."""
+        if self._is_reading or self._done is None:
+            return
+        try:
+            if not self._head or self._send_head(self._head):
+                self._send_window()
+        except FileChanged as error:
+            self._fail(error)
+        except OSError as error:
+            self._fail(FileUnreadable(error))
+
+    @property
+    def _position(self) -> int:
+        return self._offset + self.sent_bytes
+
+    @property
+    def _left_bytes(self) -> int:
+        return self._size_bytes - self.sent_bytes
+
+    def _send_head(self, head: bytes) -> bool:
+        """Send the head with the first bytes; whether the next window may follow at once."""
+        assert self._outlet is not None
+        is_small = self._size_bytes <= FIRST_WRITE_BYTES
+        first_bytes = self._size_bytes if is_small else LARGE_FIRST_WRITE_BYTES
+        if self._is_read:
+            self._is_read = False
+            first: bytes | None = os.pread(self._descriptor, first_bytes, self._offset)
+        else:
+            first = read_if_cached(self._descriptor, self._offset, first_bytes)
+        if first is None:
+            self._read_ahead(first_bytes)
+            return False
+        self._head = b""
+        self.sent_bytes = len(first)
+        self._outlet.write(head + first)
+        return self._outlet.is_drained
+
+    def _send_window(self) -> None:
+        """Send what is cached, or have the worker read it."""
+        if not self._left_bytes:
+            self._finish()
+            return
+        window_bytes = min(self._left_bytes, WINDOW_BYTES)
+        if self._left_bytes <= WINDOW_BYTES:
+            self._check_stamp()
+        if not self._is_read and not is_cached(self._descriptor, self._position, window_bytes):
+            self._read_ahead(window_bytes)
+            return
+        self._is_read = False
+        assert self._outlet is not None
+        if self._outlet.can_sendfile:
+            self._sendfile()
+        else:
+            self._write()
+
+    def _check_stamp(self) -> None:
+        if stamp_of(os.fstat(self._descriptor)) != self._stamp:
+            raise FileChangedWhileSent
+
+    def _read_ahead(self, size_bytes: int) -> None:
+        assert self._outlet is not None
+        self._is_reading = True
+        self._outlet.wait()
+
+        def read(_: object) -> None:
+            self._is_reading = False
+            self._is_read = True
+            if self._done is None:
+                os.close(self._descriptor)
+            elif self._outlet is not None:
+                self._outlet.resume_when_writable()
+
+        # Should the disk fail, the same read fails again, and is dealt with, when the
+        # window is sent.
+        reading = self._worker.run(os.pread, self._descriptor, size_bytes, self._position)
+        reading.addBoth(read)
+
+    def _sendfile(self) -> None:
+        assert self._outlet is not None
+        try:
+            while self._left_bytes:
+                sent_bytes = self._outlet.send_file(
+                    self._descriptor, self._position, self._left_bytes
+                )
+                if not sent_bytes:
+                    self._outlet.resume_when_writable()
+                    return
+                self.sent_bytes += sent_bytes
+        except EOFError as error:
+            raise FileChangedWhileSent from error
+        except NoSendfile:
+            self._write()
+            return
+        except OSError:
+            self._fail(TransferAborted())
+            return
+        self._finish()
+
+    def _write(self) -> None:
+        assert self._outlet is not None
+        data = os.pread(self._descriptor, min(self._left_bytes, PIECE_BYTES), self._position)
+        if not data:
+            raise FileChangedWhileSent
+        self.sent_bytes += len(data)
+        self._outlet.write_buffered(data)
+
+    def _fail(self, error: OTAServerError) -> None:
+        """Give up, and cut the connection unless the reader has been told nothing yet."""
+        # A reader that knows the length has to see an end before it.
+        self._finish(error, must_abort=self.has_begun)
+
+    def _release(self) -> None:
+        if not self._is_reading:
+            os.close(self._descriptor)

@@ -1,0 +1,56 @@
+"""What the connections of one listening port have in common, whatever they speak."""
+
+from twisted.internet.task import LoopingCall
+
+from otaserver.wire.connections import Connections
+from otaserver.wire.events import Served, ServedEvents
+from otaserver.wire.limits import ConnectionLimits
+from otaserver.worker import Clock
+
+_TICK_S = 1
+
+
+class Listener:
+    """Keeps the time, the connections, their limits, and the record of what was served.
+
+    One clock call a second serves every connection: each compares its own deadline, so
+    that thousands of idle ones cost no timer each.
+
+    Args:
+        clock: gives the time.
+        limits: how many connections there may be.
+        events: takes an event for everything served.
+
+    Attributes:
+        clock: the clock itself, for what has to be more exact than a second.
+        now_s: the time of the last tick, in seconds since 1970.
+        connections: the connections that there are.
+    """
+
+    def __init__(self, clock: Clock, limits: ConnectionLimits, events: ServedEvents) -> None:
+        self.clock = clock
+        self.now_s = clock.seconds()
+        self.connections = Connections(limits)
+        self._events = events
+        self._ticking = LoopingCall(self._tick)
+        self._ticking.clock = clock
+
+    def start(self) -> None:
+        """Begin to tick."""
+        self._ticking.start(_TICK_S)
+
+    def stop(self) -> None:
+        """Stop ticking."""
+        self._ticking.stop()
+
+    def served(self, event: Served) -> None:
+        """Record a request or transfer that has ended.
+
+        Args:
+            event: what was served.
+        """
+        self._events.publish(event)
+
+    def _tick(self) -> None:
+        self.now_s = self.clock.seconds()
+        self.connections.check_time(self.now_s)

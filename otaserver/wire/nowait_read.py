@@ -1,0 +1,47 @@
+"""Reading only what the kernel has in its page cache, so that nobody waits for a disk."""
+
+import errno
+import os
+
+# File systems that can't tell: tmpfs, NFS, FAT and others.
+_CANNOT_TELL = frozenset({errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS})
+
+
+def read_if_cached(descriptor: int, offset: int, length: int) -> bytes | None:
+    """Read from a file what can be had without waiting for the disk.
+
+    Args:
+        descriptor: an open file.
+        offset: where to begin, in bytes.
+        length: how much to read, in bytes.
+
+    Returns:
+        What was read, which may be less than asked for; None where the disk has
+        to be waited for, or nobody can tell (``RWF_NOWAIT``, preadv2(2)).
+
+    Raises:
+        OSError: the file can't be read.
+    """
+    buffer = bytearray(length)
+    try:
+        count = os.preadv(descriptor, [buffer], offset, os.RWF_NOWAIT)
+    except (BlockingIOError, AttributeError):
+        return None
+    except OSError as error:
+        if error.errno in _CANNOT_TELL:
+            return None
+        raise
+    return bytes(buffer[:count]) if count < length else bytes(buffer)
+
+
+def is_cached(descriptor: int, offset: int, length: int) -> bool:
+    """Tell whether a part of a file can be had without the disk, judging by its ends.
+
+    Args:
+        descriptor: an open file.
+        offset, length: which part, in bytes.
+    """
+    last = offset + length - 1
+    return length == 0 or all(
+        read_if_cached(descriptor, position, 1) is not None for position in {offset, last}
+    )

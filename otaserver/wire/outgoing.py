@@ -1,0 +1,222 @@
+"""What leaves over one connection: small writes, and transfers of any size.
+
+How it works. `Outgoing` is the only place that knows whether the transport's buffer
+is empty (`is_drained`), and so whether a write may go to the socket directly (see
+`otaserver.wire.zero_copy`). For a transfer it registers itself as the transport's
+pull producer, which Twisted resumes exactly when the buffer has drained and the
+socket is writable. The first turn of a transfer may come earlier, at once, if the
+buffer is known to be empty: most answers then need no turn of the reactor at all, and
+no registration.
+
+Why it is safe. `is_drained` becomes false with the first write that the socket
+doesn't take whole, or that goes through the transport for any other reason, and true
+again only when the transport resumes its pull producer, which is Twisted's promise
+that nothing is left. Registering calls `resumeProducing` as well; that call promises
+nothing, and is told apart. What one connection may send in one turn is limited, so
+that the others get theirs.
+"""
+
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IPullProducer
+from zope.interface import implementer
+
+from otaserver.wire.transfer import Transfer
+from otaserver.wire.zero_copy import (
+    NoSendfile,
+    delivered_bytes,
+    is_plain_tcp,
+    send_file,
+    write_directly,
+)
+
+# How much of a file one connection may send before others have their turn.
+TURN_BYTES = 1 << 21
+
+
+@implementer(IPullProducer)
+class Outgoing:
+    """The outgoing side of one connection.
+
+    Args:
+        transport: the connection's transport.
+        standing_producer: the push producer that is registered with the transport
+            between transfers; None for none.
+
+    Attributes:
+        transport: the transport.
+        can_sendfile: whether files may be sent by the kernel.
+        is_drained: whether the transport is known to have nothing in its buffer.
+    """
+
+    __slots__ = (
+        "_is_lent",
+        "_is_lost",
+        "_is_registered",
+        "_is_registering",
+        "_is_waiting",
+        "_left_bytes",
+        "_standing_producer",
+        "_transfer",
+        "can_sendfile",
+        "is_drained",
+        "transport",
+    )
+
+    def __init__(self, transport: Any, standing_producer: Any = None) -> None:
+        self.transport = transport
+        self.can_sendfile = self.is_drained = is_plain_tcp(transport)
+        self._standing_producer = standing_producer
+        self._transfer: Transfer | None = None
+        self._is_lent = self._is_registered = self._is_registering = False
+        self._is_waiting = self._is_lost = False
+        self._left_bytes = TURN_BYTES
+
+    @property
+    def delivered_bytes(self) -> int:
+        """How much of the transfer in progress has arrived; 0 without one."""
+        if self._transfer is None:
+            return 0
+        return delivered_bytes(self.transport, self._transfer.sent_bytes)
+
+    def begin_turn(self) -> None:
+        """Allow the connection another turn's worth of bytes."""
+        self._left_bytes = TURN_BYTES
+
+    def write(self, data: bytes) -> None:
+        """Write, directly if nothing waits in the transport.
+
+        Args:
+            data: what to write.
+        """
+        if self.is_drained:
+            self.is_drained = write_directly(self.transport, data)
+        else:
+            self.transport.write(data)
+
+    def write_buffered(self, data: bytes) -> None:
+        """Write through the transport, as must whatever Twisted itself may follow up.
+
+        Args:
+            data: what to write.
+        """
+        self.is_drained = False
+        self.transport.write(data)
+
+    def send_file(self, descriptor: int, offset: int, size_bytes: int) -> int:
+        """Have the kernel send a part of a file, within what this turn allows.
+
+        Args:
+            descriptor, offset, size_bytes: see `otaserver.wire.zero_copy.send_file`.
+
+        Returns:
+            How much was sent, in bytes; 0 if the socket, or this turn, takes no more.
+
+        Raises:
+            EOFError: the file ends before the offset.
+            NoSendfile: the file has to be read and written instead; so does every
+                other from now on.
+            OSError: the connection is lost.
+        """
+        wanted_bytes = min(size_bytes, self._left_bytes)
+        if not (self.is_drained and wanted_bytes > 0):
+            return 0
+        try:
+            sent_bytes = send_file(self.transport, descriptor, offset, wanted_bytes)
+        except BlockingIOError:
+            return 0
+        except NoSendfile:
+            self.can_sendfile = False
+            raise
+        if not sent_bytes:
+            raise EOFError
+        self._left_bytes -= sent_bytes
+        return sent_bytes
+
+    def send(self, transfer: Transfer) -> "Deferred[None]":
+        """Lend the transport to a transfer until it is done.
+
+        Args:
+            transfer: what to send; nothing else may be written until then.
+
+        Returns:
+            Fires when all has been handed over; fails as `Transfer` says.
+        """
+        self._transfer = transfer
+        done = transfer.start(self)
+        if self.is_drained and self._left_bytes > 0:
+            transfer.resume()
+        if transfer.is_finished:
+            self._transfer = None
+            return done
+        # Before it is registered: registering alone may be enough to finish it.
+        done.addBoth(self._take_back)
+        if not self._is_waiting:
+            self._register()
+        return done
+
+    def abort(self) -> None:
+        """Cut the connection: the reader must see an end before the promised length."""
+        self._is_lost = True
+        self.transport.abortConnection()
+
+    def resumeProducing(self) -> None:
+        """Let the transfer go on: what came before it has left the transport."""
+        if self._transfer is None:
+            return
+        if self._is_registering and self.can_sendfile:
+            # This call says nothing about the buffer; the reactor's next one will.
+            self.transport.startWriting()
+            return
+        self.is_drained = self.can_sendfile
+        self.begin_turn()
+        self._transfer.resume()
+
+    def resume_when_writable(self) -> None:
+        """Have the transfer resumed in another turn, though it has written nothing."""
+        self._is_waiting = False
+        if self._is_registered:
+            self.transport.startWriting()
+        else:
+            self._register()
+
+    def wait(self) -> None:
+        """Leave the transfer alone until it asks to be resumed.
+
+        Some transports would otherwise ask it for more all the time.
+        """
+        self._is_waiting = True
+        if self._is_registered:
+            self._is_registered = False
+            self.transport.unregisterProducer()
+
+    def stopProducing(self) -> None:
+        """End the transfer: the connection has ended."""
+        self._is_lost = True
+        if self._transfer is not None:
+            self._transfer.stop()
+
+    def _register(self) -> None:
+        if self._standing_producer is not None and not self._is_lent:
+            self.transport.unregisterProducer()
+        self._is_lent = self._is_registered = self._is_registering = True
+        self.transport.registerProducer(self, False)
+        self._is_registering = False
+
+    def _take_back(self, result: Any) -> Any:
+        """Return the transport to the producer that it was borrowed from."""
+        self._transfer = None
+        self._is_waiting = False
+        was_registered, self._is_registered = self._is_registered, False
+        was_lent, self._is_lent = self._is_lent, False
+        if self._is_lost:
+            return result
+        if was_registered:
+            self.transport.unregisterProducer()
+        if was_lent and self._standing_producer is not None:
+            self.transport.registerProducer(self._standing_producer, True)
+            # The transport may have paused it before the transfer, and has told only
+            # the transfer since that it is ready again.
+            self._standing_producer.resumeProducing()
+        return result

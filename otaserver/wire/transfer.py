@@ -1,0 +1,154 @@
+"""Sending something over a connection, as fast as its reader takes it and no faster.
+
+A transfer is asked for more (`Transfer.resume`) only when all before it has left the
+transport, so a reader that stalls holds no memory here, whatever the size of what it
+asked for. See `otaserver.wire.outgoing` for who asks.
+"""
+
+from typing import Protocol
+
+from twisted.internet.defer import Deferred
+
+from otaserver.errors import OTAServerError
+
+# How much is written through a transport's buffer in one turn.
+PIECE_BYTES = 1 << 18
+
+# A body of up to this size goes out in one write with its head.
+FIRST_WRITE_BYTES = 1 << 16
+
+
+class TransferAborted(OTAServerError):
+    """The connection ended before the transfer did."""
+
+    def __init__(self) -> None:
+        super().__init__("The connection was lost during a transfer.")
+
+
+class Outlet(Protocol):
+    """Where a transfer goes: what it needs of `otaserver.wire.outgoing.Outgoing`.
+
+    Attributes:
+        can_sendfile: whether files may be sent by the kernel.
+        is_drained: whether all that was written has left; if not, the transfer is
+            resumed when it has.
+    """
+
+    can_sendfile: bool
+    is_drained: bool
+
+    def write(self, data: bytes) -> None:
+        """Write something small, past the transport's buffer if that is empty."""
+
+    def write_buffered(self, data: bytes) -> None:
+        """Write through the transport's buffer; the transfer is resumed after it."""
+
+    def send_file(self, descriptor: int, offset: int, size_bytes: int) -> int:
+        """Have the kernel send a part of a file."""
+
+    def wait(self) -> None:
+        """Leave the transfer alone until it asks to be resumed."""
+
+    def resume_when_writable(self) -> None:
+        """Have the transfer resumed in another turn."""
+
+    def abort(self) -> None:
+        """Cut the connection."""
+
+
+class Transfer:
+    """Something on its way over a connection.
+
+    Args:
+        head: what to send first, together with the first bytes of the body; empty for
+            no head.
+
+    Attributes:
+        sent_bytes: how much of the body has been handed over.
+    """
+
+    def __init__(self, head: bytes = b"") -> None:
+        self.sent_bytes = 0
+        self._head = head
+        self._outlet: Outlet | None = None
+        self._done: Deferred[None] | None = None
+
+    def start(self, outlet: Outlet) -> "Deferred[None]":
+        """Take hold of a connection; `resume` sends.
+
+        Args:
+            outlet: where to send.
+
+        Returns:
+            Fires when everything has been handed over; fails with
+            `TransferAborted` if the connection ends first, and with
+            `otaserver.catalogue.stamps.FileChanged` if a file does, or is found to
+            have changed.
+        """
+        self._outlet = outlet
+        self._done = Deferred()
+        return self._done
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether anything has been handed over; until then, an error can be answered."""
+        return not self._head
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether it was started, and has ended."""
+        return self._outlet is not None and self._done is None
+
+    def resume(self) -> None:
+        """Send more: what came before has left the transport."""
+        raise NotImplementedError
+
+    def stop(self) -> None:
+        """End it, because the connection has ended."""
+        self._finish(TransferAborted())
+
+    def discard(self) -> None:
+        """Release what it holds, without having been started."""
+        self._release()
+
+    def _finish(self, error: OTAServerError | None = None, must_abort: bool = False) -> None:
+        done, self._done = self._done, None
+        if done is None:
+            return
+        self._release()
+        if must_abort and self._outlet is not None:
+            self._outlet.abort()
+        if error is None:
+            done.callback(None)
+        else:
+            done.errback(error)
+
+    def _release(self) -> None:
+        """Release what it holds."""
+
+
+class BytesTransfer(Transfer):
+    """Sends bytes that are in memory already, a piece at a time.
+
+    Args:
+        body: what to send; it is not copied as a whole.
+        head: see `Transfer`.
+    """
+
+    def __init__(self, body: bytes, head: bytes = b"") -> None:
+        super().__init__(head)
+        # A view: everybody who gets the same body shares its bytes.
+        self._body = memoryview(body)
+
+    def resume(self) -> None:
+        """Send the next piece."""
+        if self._outlet is None or self._done is None:
+            return
+        head, self._head = self._head, b""
+        size_bytes = FIRST_WRITE_BYTES if head else PIECE_BYTES
+        piece = head + self._body[self.sent_bytes : self.sent_bytes + size_bytes]
+        if piece:
+            self.sent_bytes += len(piece) - len(head)
+            self._outlet.write_buffered(piece)
+        else:
+            self._finish()

@@ -1,0 +1,216 @@
+import gc
+import hashlib
+import os
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+import otaserver.catalogue.hash_store
+from otaserver.catalogue.hash_store import HashStore, StateError
+from otaserver.catalogue.hashing import Hashes, hash_file
+from otaserver.catalogue.stamps import FileChanged, Stamp, open_stamped, stamp_of
+from tests.catalogue.test_scan import unprivileged
+
+STAMP = Stamp(1, 2, 3, 4, 5)
+HASHES = Hashes("a" * 40, "b" * 64)
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Path:
+    return tmp_path / "deep" / "state" / "hashes.sqlite3"
+
+
+def reopened(state: Path, *kept: str) -> HashStore:
+    """Put hashes into a store, close it, and open it again."""
+    store = HashStore(state)
+    for path in kept:
+        store.put(path, STAMP, HASHES)
+    store.close()
+    return HashStore(state)
+
+
+def test_what_was_put_is_found_after_a_restart(state: Path) -> None:
+    assert reopened(state, "a").get("a", STAMP) == HASHES
+
+
+def test_the_folder_for_state_is_made_for_the_owner_only(state: Path) -> None:
+    HashStore(state).close()
+    assert state.parent.stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize("field", ["inode", "size_bytes", "mtime_ns", "ctime_ns"])
+def test_a_file_that_looks_different_is_not_known(field: str) -> None:
+    store = HashStore(":memory:")
+    store.put("a", STAMP, HASHES)
+    store.commit()
+    assert store.get("a", STAMP._replace(**{field: 99})) is None
+    assert store.get("b", STAMP) is None
+
+
+def test_the_number_of_the_disk_does_not_matter() -> None:
+    store = HashStore(":memory:")
+    store.put("a", STAMP, HASHES)
+    store.commit()
+    assert store.get("a", STAMP._replace(device=99)) == HASHES
+
+
+@pytest.mark.parametrize("time_ns", [-(10**30), -1, 1 << 63, 1 << 64, 10**30])
+def test_any_time_can_be_kept(state: Path, time_ns: int) -> None:
+    odd = STAMP._replace(mtime_ns=time_ns, ctime_ns=time_ns)
+    store = HashStore(state)
+    store.put("a", odd, HASHES)
+    store.commit()
+    assert store.get("a", odd) == HASHES
+    store.close()
+
+
+def test_a_store_takes_no_lock_until_it_writes(state: Path) -> None:
+    first, second = HashStore(state), HashStore(state)
+    first.put("a", STAMP, HASHES)
+    second.put("b", STAMP, HASHES)
+    second.commit()
+    first.commit()
+    assert second.get("a", STAMP) == first.get("b", STAMP) == HASHES
+    first.close()
+    second.close()
+
+
+def test_a_new_content_takes_the_old_one_s_place() -> None:
+    store = HashStore(":memory:")
+    changed = STAMP._replace(ctime_ns=6)
+    store.put("a", STAMP, HASHES)
+    store.put("a", changed, Hashes("c", "d"))
+    store.commit()
+    assert store.get("a", STAMP) is None
+    assert store.get("a", changed) == Hashes("c", "d")
+
+
+@pytest.mark.parametrize("inode", [0, (1 << 63) - 1, 1 << 63, (1 << 64) - 1])
+def test_any_inode_can_be_kept(inode: int) -> None:
+    store = HashStore(":memory:")
+    store.put("a", STAMP._replace(inode=inode), HASHES)
+    store.commit()
+    assert store.get("a", STAMP._replace(inode=inode)) == HASHES
+
+
+def test_any_file_name_can_be_kept() -> None:
+    store = HashStore(":memory:")
+    name = os.fsdecode(b"\xff\xfe/\n'\"")
+    store.put(name, STAMP, HASHES)
+    store.commit()
+    assert store.get(name, STAMP) == HASHES
+
+
+@pytest.mark.parametrize("content", [b"not a database", b"\0" * 4096, b"SQLite format 3\0" * 600])
+def test_a_file_that_is_no_database_is_replaced(state: Path, content: bytes) -> None:
+    state.parent.mkdir(parents=True)
+    state.write_bytes(content)
+    assert reopened(state, "a").get("a", STAMP) == HASHES
+
+
+def test_a_database_that_is_damaged_inside_is_replaced_when_that_shows(state: Path) -> None:
+    reopened(state, *(f"{number:05}" * 20 for number in range(2000))).close()
+    damaged = bytearray(state.read_bytes())
+    assert len(damaged) > 100_000
+    damaged[4096:] = b"\xa5" * (len(damaged) - 4096)
+    state.write_bytes(damaged)
+    store = HashStore(state)
+    assert store.get("00001" * 20, STAMP) is None
+    store.put("a", STAMP, HASHES)
+    store.commit()
+    assert store.get("a", STAMP) == HASHES
+    store.forget_all_but([])
+    store.close()
+    assert HashStore(state).get("a", STAMP) == HASHES
+
+
+def test_a_database_of_another_make_is_replaced(state: Path) -> None:
+    state.parent.mkdir(parents=True)
+    other = sqlite3.connect(state)
+    other.execute("CREATE TABLE file (name TEXT)")
+    other.commit()
+    other.close()
+    assert reopened(state, "a").get("a", STAMP) == HASHES
+
+
+def test_a_disk_that_is_full_ends_the_keeping_and_not_the_server(state: Path) -> None:
+    store = HashStore(state)
+    store._database.execute("PRAGMA max_page_count = 3")
+    for number in range(1000):
+        store.put(f"{number}" * 20, STAMP, HASHES)
+    store.commit()
+    store.close()
+
+
+def test_a_folder_that_can_not_be_written_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "state").mkdir(mode=0o555)
+    with unprivileged(tmp_path), pytest.raises(StateError, match="can't keep hashes in"):
+        HashStore(tmp_path / "state" / "hashes.sqlite3")
+
+
+def test_a_folder_that_can_not_be_made_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StateError):
+        HashStore(tmp_path / "file" / "state" / "hashes.sqlite3")
+    (tmp_path / "folder" / "hashes.sqlite3").mkdir(parents=True)
+    with pytest.raises(StateError):
+        HashStore(tmp_path / "folder" / "hashes.sqlite3")
+
+
+def test_few_files_that_are_gone_are_remembered_and_many_are_dropped(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(otaserver.catalogue.hash_store, "_SPARE_ROWS", 3)
+    store = HashStore(":memory:")
+    for name in "abcdef":
+        store.put(name, STAMP, HASHES)
+    store.commit()
+    store.forget_all_but("abc")
+    assert store.get("f", STAMP) == HASHES
+    store.forget_all_but("ab")
+    assert [name for name in "abcdef" if store.get(name, STAMP)] == ["a", "b"]
+
+
+@pytest.mark.parametrize("size", [0, 1, 1 << 20, (1 << 20) + 1, 3 << 20])
+def test_a_file_is_hashed_in_both_ways(tmp_path: Path, size: int) -> None:
+    content = b"x" * size
+    path = tmp_path / "file"
+    path.write_bytes(content)
+    hashes = hash_file(str(path), stamp_of(path.stat()), lambda: None)
+    assert hashes == (hashlib.sha1(content).hexdigest(), hashlib.sha256(content).hexdigest())
+
+
+def test_a_file_that_grows_while_it_is_read_is_not_taken(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"x" * 10)
+    stamp = stamp_of(path.stat())
+
+    def grow() -> None:
+        with path.open("ab") as file:
+            file.write(b"y")
+        if path.stat().st_size > 1000:
+            raise AssertionError("it is read as long as it grows")
+
+    with pytest.raises(FileChanged):
+        hash_file(str(path), stamp, grow)
+
+
+def test_no_descriptor_is_left_open_by_a_refusal(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"x")
+    stamp = stamp_of(path.stat())
+
+    def refuse() -> None:
+        raise KeyError
+
+    gc.collect()  # or what other tests left would be closed in between
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(20):
+        with pytest.raises(FileChanged):
+            open_stamped(str(path), STAMP)
+        with pytest.raises(FileChanged):
+            open_stamped(str(tmp_path), stamp_of(tmp_path.stat()))
+        with pytest.raises(KeyError):
+            hash_file(str(path), stamp, refuse)
+    assert len(os.listdir("/proc/self/fd")) == before

@@ -171,7 +171,7 @@ def test_a_server_that_can_not_start_says_why_in_one_line(
     if daemon and lines[0].startswith("An error has occurred: "):
         # twistd's own words around the first hundred bytes of what the daemon said.
         assert lines.pop() == "Please look at log file for more information."
-        assert "otaserver.tap.CannotStart: " in lines[0]
+        assert "otaserver.startup.CannotStart: " in lines[0]
     else:
         assert lines[0].startswith("otaserver: ")
     assert len(lines) == 1, run.stderr

@@ -152,7 +152,7 @@ class Outgoing:
             return done
         # Before it is registered: registering alone may be enough to finish it.
         done.addBoth(self._take_back)
-        if not self._is_waiting:
+        if not (self._is_waiting or self._is_registered):
             self._register()
         return done
 

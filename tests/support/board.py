@@ -1,7 +1,9 @@
 """A simulated board to test with: a folder, and a start of it in a process of its own."""
 
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from tests.support.device import LIBRARY, Boot, interpreter_command
 from tests.support.esp_image import esp_image
@@ -28,7 +30,7 @@ class SimulatedBoard:
 
     def __init__(
         self, folder: Path, kind: str, slots: str = "ota_0,ota_1", library: Path = LIBRARY
-    ):
+    ) -> None:
         self.folder = folder
         self.kind = kind
         self.library = library
@@ -43,12 +45,12 @@ class SimulatedBoard:
         self.put({first: OLD_IMAGE, "boot": b"Factory ota_0 ready"})
         self.put({"otadata": b'[[0, ""], [0, ""]]'})
 
-    def put(self, files: dict[str, bytes]) -> None:
+    def put(self, files: Mapping[str, bytes]) -> None:
         for path, content in files.items():
             (self.folder / path).parent.mkdir(parents=True, exist_ok=True)
             (self.folder / path).write_bytes(content)
 
-    def start(self, port: int = 0, **settings) -> Boot:
+    def start(self, port: int = 0, **settings: object) -> Boot:
         words = [f"{name}={value}" for name, value in {**self.settings, **settings}.items()]
         command = [*interpreter_command("micropython"), str(RUN), str(self.library)]
         done = subprocess.run(
@@ -60,7 +62,7 @@ class SimulatedBoard:
         assert done.returncode == 0, done.stdout + done.stderr
         return Boot(done.stdout.splitlines())
 
-    def start_until_idle(self, **settings) -> list[Boot]:
+    def start_until_idle(self, **settings: Any) -> list[Boot]:
         """Start again after each reset, until the application is left to itself."""
         boots = [self.start(**settings)]
         while boots[-1].was_reset:
@@ -68,13 +70,15 @@ class SimulatedBoard:
             boots.append(self.start(**settings))
         return boots
 
-    def update(self, image=IMAGE, **settings) -> Boot:
+    def update(self, image: bytes | None = IMAGE, **settings: object) -> Boot:
         with self.server(image) as server:
             boot = self.start(server.port, **settings)
         assert boot.was_reset, boot.lines
         return boot
 
-    def server(self, image=IMAGE, version="1.0.1", base="1.0.0") -> RawHTTPServer:
+    def server(
+        self, image: bytes | None = IMAGE, version: str = "1.0.1", base: str = "1.0.0"
+    ) -> RawHTTPServer:
         made = manifest(self.old, self.new, image, version, base)
         return RawHTTPServer(contents(made, self.new, image, version))
 

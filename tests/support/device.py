@@ -4,6 +4,7 @@ import ast
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,7 +65,9 @@ class Device:
     port: int
     heap: str | None = None
 
-    def install(self, tree: dict[str, bytes], version: str | None, firmware_version=None) -> None:
+    def install(
+        self, tree: Mapping[str, bytes], version: str | None, firmware_version: str | None = None
+    ) -> None:
         """Put a release on the device, as a workshop would."""
         for path, content in tree.items():
             (self.folder / path).parent.mkdir(parents=True, exist_ok=True)

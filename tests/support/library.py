@@ -4,7 +4,9 @@ Its parts stay loaded between two updates: to load them anew takes longer than a
 """
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from tests.support.device import LIBRARY
 
@@ -31,7 +33,7 @@ __all__ = [
 TRANSPORTS = {"http": WiFiOTA, "ftp": FTPOTA}
 RECORD = "flash/OTA_VERSION.py"
 
-sys.modules[OTA.__module__]._unload = lambda *names: None
+vars(sys.modules[OTA.__module__])["_unload"] = lambda *names: None
 
 
 class Reset(BaseException):
@@ -45,44 +47,44 @@ def reset() -> None:
 class QuickBoard(LinuxBoard):
     """Remembers its waits instead of waiting."""
 
-    def __init__(self, folder):
+    def __init__(self, folder: Path) -> None:
         super().__init__(str(folder), reset)
-        self.waits_ms = []
+        self.waits_ms: list[int] = []
 
-    def sync(self):
+    def sync(self) -> None:
         """Nothing: the power of the test machine stays on."""
 
-    def sleep_ms(self, ms):
+    def sleep_ms(self, ms: int) -> None:
         self.waits_ms.append(ms)
 
 
 class DictionaryOTA(OTA):
     """A transport that needs no network."""
 
-    served = {}
+    served: dict[str, bytes] = {}
 
-    def connect(self):
+    def connect(self) -> None:
         """Nothing to connect."""
 
-    def open(self, path, offset):
+    def open(self, path: str, offset: int) -> "Reader":
         return Reader(self.served[path.partition("?")[0]][offset:])
 
 
 class Reader:
-    def __init__(self, data):
+    def __init__(self, data: bytes) -> None:
         self.data = data
 
-    def readinto(self, buf):
+    def readinto(self, buf: bytearray | memoryview) -> int:
         piece = self.data[: len(buf)]
         buf[: len(piece)] = piece
         self.data = self.data[len(piece) :]
         return len(piece)
 
-    def close(self):
+    def close(self) -> None:
         pass
 
 
-def put(folder: Path, tree: dict[str, bytes], version: str = "1.0.0") -> None:
+def put(folder: Path, tree: Mapping[str, bytes], version: str = "1.0.0") -> None:
     """Put a release on a device that has nothing yet."""
     for path, content in {**tree, RECORD: f"VERSION = '{version}'\n".encode()}.items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
@@ -100,7 +102,7 @@ def files_below(folder: Path) -> dict[str, bytes]:
     }
 
 
-def quick_ota(folder: Path, transport: str, port: int, **options) -> OTA:
+def quick_ota(folder: Path, transport: str, port: int, **options: Any) -> OTA:
     """Make what updates the device in ``folder`` from a server on this machine."""
     options = {"timeout_s": 0.2, **options}
     board = QuickBoard(folder)

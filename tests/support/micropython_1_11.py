@@ -8,7 +8,10 @@ import ast
 import io
 import itertools
 import tokenize
+from collections.abc import Iterator
 
+# Where something was found, and what; the place is a line's number, or a node that has one.
+Found = tuple[ast.AST | int, str]
 MISSING_METHODS = {
     "partition": "split(x, 1)",
     "rpartition": "rfind and a slice",
@@ -54,7 +57,7 @@ SYNTAX = {
     ast.MatMult: "matrix product",
     ast.AsyncFunctionDef: "async",
 }
-KEYWORDS_MISSING = {
+KEYWORDS_MISSING: dict[str, set[str] | None] = {
     "dumps": None,  # any
     "dump": None,
     "decode": None,
@@ -65,7 +68,9 @@ KEYWORDS_MISSING = {
 MOST_ARGUMENTS = {"decode": 1, "encode": 1, "str": 2, "bytes": 2}
 
 
-def shortcomings(source: str, may_print: bool = False, own: frozenset[str] = frozenset()):
+def shortcomings(
+    source: str, may_print: bool = False, own: frozenset[str] = frozenset()
+) -> list[str]:
     """Return a line for each thing in ``source`` that MicroPython 1.11's base does not know.
 
     may_print: whether it is an application, which may print and use recv. own: the modules
@@ -73,7 +78,12 @@ def shortcomings(source: str, may_print: bool = False, own: frozenset[str] = fro
     """
     tree = ast.parse(source)
     names = _Names(tree)
-    found = [*_imports(tree, own), *_module_getattr(tree), *_tokens(source), *_hashes(tree)]
+    found: list[Found] = [
+        *_imports(tree, own),
+        *_module_getattr(tree),
+        *_tokens(source),
+        *_hashes(tree),
+    ]
     for node in ast.walk(tree):
         found += [(node, problem) for problem in _problems(node, names)]
         if not may_print:
@@ -84,9 +94,9 @@ def shortcomings(source: str, may_print: bool = False, own: frozenset[str] = fro
 class _Names:
     """What the names of a module stand for, as far as it can be told without running it."""
 
-    def __init__(self, tree: ast.Module):
-        self.imported = {}
-        self.tuples = set()
+    def __init__(self, tree: ast.Module) -> None:
+        self.imported: dict[str, str] = {}
+        self.tuples: set[str] = set()
         self.is_pycom = False
         for node in ast.walk(tree):
             if isinstance(node, ast.ImportFrom):
@@ -112,7 +122,7 @@ def _imports_pycom(node: ast.Import | ast.ImportFrom) -> bool:
     return "pycom" in names
 
 
-def _problems(node: ast.AST, names: _Names):
+def _problems(node: ast.AST, names: _Names) -> Iterator[str]:
     if type(node) in SYNTAX:
         yield SYNTAX[type(node)]
     if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
@@ -129,7 +139,7 @@ def _problems(node: ast.AST, names: _Names):
         yield from _call(node, names)
 
 
-def _function(node):
+def _function(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) -> Iterator[str]:
     arguments = node.args
     if arguments.posonlyargs:
         yield "positional-only argument"
@@ -140,13 +150,13 @@ def _function(node):
         yield "annotation"
 
 
-def _display(node):
+def _display(node: ast.List | ast.Tuple | ast.Set) -> Iterator[str]:
     is_read = isinstance(getattr(node, "ctx", ast.Load()), ast.Load)
     if is_read and any(isinstance(item, ast.Starred) for item in node.elts):
         yield "[*a]"
 
 
-def _operator(node):
+def _operator(node: ast.BinOp | ast.AugAssign) -> Iterator[str]:
     sides = (node.value,) if isinstance(node, ast.AugAssign) else (node.left, node.right)
     if isinstance(node.op, ast.BitOr) and any(_is_dict(side) for side in sides):
         yield "d | e"
@@ -156,14 +166,14 @@ def _is_dict(node: ast.AST) -> bool:
     return isinstance(node, ast.Dict | ast.DictComp) or _is_call_of(node, "dict")
 
 
-def _attribute(node: ast.Attribute, names: _Names):
+def _attribute(node: ast.Attribute, names: _Names) -> Iterator[str]:
     if node.attr in MISSING_METHODS:
         yield f".{node.attr}: use {MISSING_METHODS[node.attr]}"
     if names.is_pycom and node.attr in STOCK_NETWORK:
         yield f".{node.attr}, which a Pycom does not have"
 
 
-def _call(node: ast.Call, names: _Names):
+def _call(node: ast.Call, names: _Names) -> Iterator[str]:
     name = names.called(node)
     keywords = {keyword.arg for keyword in node.keywords}
     if name == "pow" and len(node.args) + len(keywords) == 3:
@@ -189,14 +199,14 @@ def _is_call_of(node: ast.AST, name: str) -> bool:
     return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == name
 
 
-def _for_applications(node: ast.AST):
+def _for_applications(node: ast.AST) -> Iterator[str]:
     if _is_call_of(node, "print"):
         yield "print in a module"
     if isinstance(node, ast.Attribute) and node.attr == "recv":
         yield ".recv: use readinto, since b'' may be a time-out as well as the end"
 
 
-def _imports(tree: ast.Module, own: frozenset[str]):
+def _imports(tree: ast.Module, own: frozenset[str]) -> Iterator[Found]:
     guarded = _guarded(tree)
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -231,9 +241,9 @@ def _catches_import_error(handler: ast.ExceptHandler) -> bool:
     return isinstance(handler.type, ast.Name) and handler.type.id == "ImportError"
 
 
-def _module_getattr(tree: ast.Module):
+def _module_getattr(tree: ast.Module) -> Iterator[Found]:
     """Find a module's own __getattr__, also one under an ``if``, or by assignment."""
-    to_look_at = list(tree.body)
+    to_look_at: list[ast.AST] = list(tree.body)
     while to_look_at:
         node = to_look_at.pop()
         if isinstance(node, ast.ClassDef):
@@ -247,7 +257,7 @@ def _module_getattr(tree: ast.Module):
             to_look_at += ast.iter_child_nodes(node)
 
 
-def _tokens(source: str):
+def _tokens(source: str) -> Iterator[Found]:
     """Find what a syntax tree no longer tells."""
     tokens = [
         token
@@ -262,12 +272,12 @@ def _tokens(source: str):
             yield token.start[0], "with in parentheses"
 
 
-def _is_split_format(token, following) -> bool:
+def _is_split_format(token: tokenize.TokenInfo, following: tokenize.TokenInfo) -> bool:
     are_literals = token.type == following.type == tokenize.STRING
     return are_literals and any(mark in token.string + following.string for mark in "{%")
 
 
-def _is_list_of_contexts(tokens) -> bool:
+def _is_list_of_contexts(tokens: list[tokenize.TokenInfo]) -> bool:
     """Say whether a parenthesis holds ``as`` or a comma of its own, and ends the ``with``."""
     depth = 0
     is_list = False
@@ -280,7 +290,7 @@ def _is_list_of_contexts(tokens) -> bool:
     return False
 
 
-def _hashes(tree: ast.Module):
+def _hashes(tree: ast.Module) -> Iterator[Found]:
     """Find hashes that an exception would leave undigested: Pycom has one at a time."""
     for node in ast.walk(tree):
         for body in (getattr(node, name, None) for name in ("body", "orelse", "finalbody")):

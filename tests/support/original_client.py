@@ -10,6 +10,7 @@ import json
 import re
 import socket
 from pathlib import Path
+from typing import Any
 
 READ_BYTES = 100
 ATTEMPTS = 5
@@ -23,7 +24,7 @@ class OriginalClient:
     Beside ``flash`` lies the rest of the chip, as a simulated board has it.
     """
 
-    def __init__(self, root: Path, port: int):
+    def __init__(self, root: Path, port: int) -> None:
         self.root = root
         self.port = port
 
@@ -51,7 +52,9 @@ class OriginalClient:
     def version(self) -> str:
         """Return what the record says; without one it is the first release."""
         with contextlib.suppress(OSError):
-            return re.fullmatch(r"VERSION = '(.*)'\s*", (self.root / RECORD).read_text())[1]
+            record = re.fullmatch(r"VERSION = '(.*)'\s*", (self.root / RECORD).read_text())
+            assert record, "not a version record"
+            return record[1]
         return "1.0.0"
 
     def _path(self, path: str) -> Path:
@@ -61,7 +64,7 @@ class OriginalClient:
     def _move(self, source: str, target: str) -> None:
         self._path(source).replace(self._path(target))
 
-    def _download(self, entry: dict) -> None:
+    def _download(self, entry: dict[str, Any]) -> None:
         for left in reversed(range(ATTEMPTS)):
             try:
                 # It makes no folders: where there is none, this fails.

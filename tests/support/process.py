@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 
 PROJECT = Path(__file__).resolve().parents[2]
 LOOPBACK = "127.0.0.1"
@@ -78,9 +79,11 @@ def running_server(root: Path, state: Path, *options: str) -> Iterator[Server]:
         env=environment(),
         cwd=state.parent,
     )
+    output = process.stdout
+    assert output is not None
     server = Server(process)
     ready = threading.Event()
-    reader = threading.Thread(target=_read_log, args=(server, ready), daemon=True)
+    reader = threading.Thread(target=_read_log, args=(server, output, ready), daemon=True)
     reader.start()
     try:
         if not ready.wait(START_TIMEOUT_S) or process.poll() is not None:
@@ -94,11 +97,11 @@ def running_server(root: Path, state: Path, *options: str) -> Iterator[Server]:
             process.kill()
             process.wait()
         reader.join()
-        process.stdout.close()
+        output.close()
 
 
-def _read_log(server: Server, ready: threading.Event) -> None:
-    for line in server.process.stdout:
+def _read_log(server: Server, output: IO[str], ready: threading.Event) -> None:
+    for line in output:
         server.log.append(line)
         starting = _STARTING.search(line.rstrip())
         if starting:

@@ -9,7 +9,9 @@ import re
 import socket
 import struct
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import TracebackType
+from typing import TypeVar
 from urllib.parse import unquote
 
 CLOSE, RESET, STALL, ENDLESS = "close", "reset", "stall", "endless"
@@ -17,20 +19,22 @@ CLOSE, RESET, STALL, ENDLESS = "close", "reset", "stall", "endless"
 DRIP, LAST = "drip", "last"
 DRIP_S = 0.1
 REPLY = ""  # the path that a fault is given for what an FTP server replies
+Change = Callable[[bytes], tuple[bytes, str]]
 Fault = Callable[[str, bytes], tuple[bytes, str]]
 PATIENCE_S = 20
 ENDLESS_LIMIT_BYTES = 64_000_000
+_Server = TypeVar("_Server", bound="RawServer")
 
 
 def honest(path: str, data: bytes) -> tuple[bytes, str]:
     return data, CLOSE
 
 
-def at(path: str, change: Callable[[bytes], tuple[bytes, str]], times: int = 1000) -> Fault:
+def at(path: str, change: Change, times: int = 1000) -> Fault:
     """A fault in the answers for one path, the first so many times."""
     left = [times]
 
-    def fault(asked, data):
+    def fault(asked: str, data: bytes) -> tuple[bytes, str]:
         if asked.partition("?")[0] != path or not left[0]:
             return honest(asked, data)
         left[0] -= 1
@@ -42,7 +46,7 @@ def at(path: str, change: Callable[[bytes], tuple[bytes, str]], times: int = 100
 class RawServer:
     """Listens on a free loopback port and serves each connection in a thread."""
 
-    def __init__(self, served: dict[str, bytes], fault: Fault = honest):
+    def __init__(self, served: Mapping[str, bytes], fault: Fault = honest) -> None:
         self.served = served
         self.fault = fault
         self.requests: list[str] = []
@@ -52,13 +56,18 @@ class RawServer:
         self._stalled: list[threading.Event] = []
         self._threads: list[threading.Thread] = []
         self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self._listener.getsockname()[1]
+        self.port: int = self._listener.getsockname()[1]
         self._start(self._accept)
 
-    def __enter__(self):
+    def __enter__(self: _Server) -> _Server:
         return self
 
-    def __exit__(self, *exc_info):
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
         self._stopping.set()
         self.release_stalled()
         with contextlib.suppress(OSError):
@@ -109,7 +118,7 @@ class RawServer:
                 return
             connection.sendall(bytes([byte]))
 
-    def _start(self, target, *args) -> None:
+    def _start(self, target: Callable[..., object], *args: object) -> None:
         thread = threading.Thread(target=target, args=args, daemon=True)
         self._threads.append(thread)
         thread.start()
@@ -173,9 +182,14 @@ class RawFTPServer(RawServer):
     override the data port may stand: ``{port}``, or ``{high}`` and ``{low}``.
     """
 
-    transfers_per_login = None
+    transfers_per_login: int | None = None
 
-    def __init__(self, served, fault=honest, replies=None):
+    def __init__(
+        self,
+        served: Mapping[str, bytes],
+        fault: Fault = honest,
+        replies: Mapping[str, str | None] | None = None,
+    ) -> None:
         self.replies = replies or {}
         super().__init__(served, fault)
 
@@ -194,11 +208,11 @@ class RawFTPServer(RawServer):
 
 
 class _FTPSession:
-    def __init__(self, server: RawFTPServer, control: socket.socket):
+    def __init__(self, server: RawFTPServer, control: socket.socket) -> None:
         self.server = server
         self.control = control
         self.offset = 0
-        self.passive = None
+        self.passive: socket.socket | None = None
         self.transfers = 0
 
     def say(self, text: str | None) -> None:
@@ -242,6 +256,7 @@ class _FTPSession:
     def retr(self, name: str) -> None:
         path = "/" + name.lstrip("/")
         body = self.server.content(path)
+        assert self.passive, "a transfer without a data port"
         with self.passive:
             if body is None:
                 self.say("550 There is no such file.")
@@ -257,7 +272,7 @@ class _FTPSession:
         replies = self.server.replies
         self.say(replies.get("done " + path, replies.get("done", done)))
 
-    def __getattr__(self, command: str):
+    def __getattr__(self, command: str) -> Callable[[str], None]:
         answers = {"pass": "230 logged in"}
         return lambda argument: self.say(answers.get(command, "502 not here"))
 

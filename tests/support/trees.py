@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from otaserver.catalogue.hash_store import HashStore
 from otaserver.catalogue.model import Catalogue
@@ -29,7 +30,7 @@ def write_tree(root: Path, files: Mapping[str, bytes]) -> Path:
     return root
 
 
-def scanner(root: Path, **options: object) -> Scanner:
+def scanner(root: Path, **options: Any) -> Scanner:
     """A scanner that offers what was written just now."""
     return Scanner(str(root), HashStore(":memory:"), **{"settle_s": 0, **options})
 

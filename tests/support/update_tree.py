@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
+from typing import Any
 
 from tests.support.esp_image import esp_image
 
@@ -28,7 +30,7 @@ NEW = {
 FIRMWARE = esp_image("1.0.1", hashlib.shake_256(b"firmware").digest(20_000))
 
 
-def content_entry(url: str, content: bytes) -> dict:
+def content_entry(url: str, content: bytes) -> dict[str, Any]:
     return {
         "URL": url,
         "hash": hashlib.sha1(content).hexdigest(),
@@ -37,7 +39,13 @@ def content_entry(url: str, content: bytes) -> dict:
     }
 
 
-def manifest(old: dict, new: dict, firmware: bytes | None = None, version="1.0.1", base="1.0.0"):
+def manifest(
+    old: Mapping[str, bytes],
+    new: Mapping[str, bytes],
+    firmware: bytes | None = None,
+    version: str = "1.0.1",
+    base: str = "1.0.0",
+) -> dict[str, Any]:
     """Return the manifest that leads from ``old`` to ``new``, as the server would write it."""
     entries = {
         path: content_entry(f"http://ignored:1/{version}/{quoted(path)}", content)
@@ -45,7 +53,7 @@ def manifest(old: dict, new: dict, firmware: bytes | None = None, version="1.0.1
         for path, content in new.items()
         if old.get(path) != content
     }
-    made = {
+    made: dict[str, Any] = {
         "delete": sorted(old.keys() - new.keys()),
         "new": [entries[path] for path in sorted(entries) if path not in old],
         "update": [entries[path] for path in sorted(entries) if path in old],
@@ -62,7 +70,12 @@ def quoted(path: str) -> str:
     return path.replace("%", "%25").replace(" ", "%20").replace("&", "%26")
 
 
-def contents(made, new: dict, firmware: bytes | None = None, version="1.0.1") -> dict:
+def contents(
+    made: Mapping[str, Any],
+    new: Mapping[str, bytes],
+    firmware: bytes | None = None,
+    version: str = "1.0.1",
+) -> dict[str, bytes]:
     """Return what a server has to serve for a manifest: path → bytes."""
     served = {f"/{version}/{quoted(path)}": content for path, content in new.items()}
     served["/manifest.json"] = json.dumps(made, sort_keys=True).encode()

@@ -17,7 +17,7 @@ class LateWorker:
     """Does what it was asked to do when the test says so."""
 
     def __init__(self) -> None:
-        self.waiting: list[Callable[[], None]] = []
+        self.waiting: list[Callable[[], object]] = []
 
     def run(self, work: Callable[..., Any], *args: Any, **kwargs: Any) -> "Deferred[Any]":
         result: Deferred[Any] = Deferred()

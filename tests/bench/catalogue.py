@@ -5,8 +5,10 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from statistics import median
+from typing import TypeVar
 
 from otaserver.catalogue.hash_store import HashStore
 from otaserver.catalogue.model import Catalogue
@@ -16,6 +18,7 @@ from tests.bench.servers import otaserver, require
 
 FILES = 10_000
 FILE_SIZE_BYTES = 100_000
+Result = TypeVar("Result")
 
 
 def run(runs: int, seconds: int) -> None:
@@ -43,7 +46,7 @@ def _scans(root: Path, runs: int) -> None:
     for number in range(runs):
         file = root / "1.0.5" / "flash" / "lib0" / "file_5.py"
         file.write_bytes(os.urandom(FILE_SIZE_BYTES + number))
-        taken_s, newer = _timed(lambda before=catalogue: scanner.scan(before))
+        taken_s, newer = _timed(partial(scanner.scan, catalogue))
         assert newer is not catalogue
         catalogue = newer
         changed_s.append(taken_s)
@@ -62,7 +65,7 @@ def _warm_restart(root: Path, state: Path, path: str) -> None:
         print(f"peak memory after a manifest      {peer.peak_mb():8.1f} MB")
 
 
-def _timed(work: Callable[[], Catalogue]) -> tuple[float, Catalogue]:
+def _timed(work: Callable[[], Result]) -> tuple[float, Result]:
     started_s = time.perf_counter()
     result = work()
     return time.perf_counter() - started_s, result

@@ -81,11 +81,18 @@ def run(folder: Path, heap_bytes: int, *words: str) -> dict[str, list[int]] | No
     return {name: [int(number) for number in numbers] for name, *numbers in lines}
 
 
+def look(folder: Path, *words: str) -> dict[str, list[int]]:
+    """Run the script with more heap than it needs, and have it look at what lives."""
+    seen = run(folder, LARGEST_BYTES, "LOOK", *words)
+    assert seen is not None, f"not enough memory: {LARGEST_BYTES} bytes"
+    return seen
+
+
 def import_bytes(library: Path) -> tuple[int, int]:
     """Return what lives after the import, and what did before it."""
     with tempfile.TemporaryDirectory() as name:
         (Path(name) / "library").symlink_to(library)
-        imported, own = run(Path(name), LARGEST_BYTES, "LOOK")["import"]
+        imported, own = look(Path(name))["import"]
     return imported, own
 
 
@@ -96,8 +103,7 @@ def peak_bytes(library: Path, release: Release, transport: str, port: int) -> in
         with tempfile.TemporaryDirectory() as name:
             release.device(Path(name), library)
             for action in ("update", end):
-                words = ("LOOK", action, transport, str(port))
-                peaks.append(run(Path(name), LARGEST_BYTES, *words)["live"][0])
+                peaks.append(look(Path(name), action, transport, str(port))["live"][0])
     return max(peaks)
 
 

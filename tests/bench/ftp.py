@@ -37,14 +37,14 @@ class Load(NamedTuple):
     Attributes:
         title: what it is called in the tables.
         name, size_bytes: the file, and its length.
-        count: how often each client fetches it.
+        fetches: how often each client fetches it.
         at_a_time: how many clients there are.
     """
 
     title: str
     name: str
     size_bytes: int
-    count: int
+    fetches: int
     at_a_time: int
 
 
@@ -120,7 +120,7 @@ def _compare(load: Load, peers: Sequence[FTPPeer], runs: int) -> None:
     taken: dict[str, list[Rate]] = {peer.name: [] for peer in peers}
     for _ in range(runs):
         for peer in peers:
-            rate = fetch_rate(peer, load.name, load.size_bytes, load.count, load.at_a_time)
+            rate = fetch_rate(peer, load.name, load.size_bytes, load.fetches, load.at_a_time)
             taken[peer.name].append(rate)
     medians = {
         name: Rate(median(r.mb_per_s for r in rates), median(r.mb_per_cpu_s for r in rates))

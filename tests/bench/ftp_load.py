@@ -48,8 +48,10 @@ class Client:
         """Fetch a file so many times, and check its length."""
         for _ in range(count):
             self._control.sendall(b"EPSV\r\n")
-            port = int(re.search(r"\|(\d+)\|", (yield from self._reply("229")))[1])
-            with socket.create_connection((LOOPBACK, port), _TIMEOUT_S) as data:
+            passive = re.search(r"\|(\d+)\|", (yield from self._reply("229")))
+            assert passive, "a reply without a port"
+            where = (LOOPBACK, int(passive[1]))
+            with socket.create_connection(where, _TIMEOUT_S) as data:
                 self._control.sendall(f"RETR {name}\r\n".encode())
                 data.setblocking(False)
                 assert (yield from self._drop(data)) == size_bytes

@@ -50,7 +50,9 @@ class FTPPeer:
         for pid in self.pids():
             with contextlib.suppress(OSError):
                 rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
-                total += int(re.search(r"^Pss:\s+(\d+) kB", rollup, re.MULTILINE)[1])
+                pss = re.search(r"^Pss:\s+(\d+) kB", rollup, re.MULTILINE)
+                assert pss, rollup
+                total += int(pss[1])
         return total
 
 

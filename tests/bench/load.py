@@ -34,9 +34,9 @@ def drive(peer: Peer, connections: int, seconds: int, *arguments: str) -> Sample
     cpu_s = peer.cpu_s() - cpu_before_s
     if re.search(r"Non-2xx|Socket errors: .*[1-9]", printed):
         raise SystemExit(f"{peer.name} did not answer as it should:\n{printed}")
-    requests, taken_s, amount, unit = re.search(
-        r"(\d+) requests in ([\d.]+)s, ([\d.]+)([KMG]?)B read", printed
-    ).groups()
+    totals = re.search(r"(\d+) requests in ([\d.]+)s, ([\d.]+)([KMG]?)B read", printed)
+    assert totals, printed
+    requests, taken_s, amount, unit = totals.groups()
     # wrk counts in powers of 1024.
     megabytes = float(amount) * 1024 ** " KMG".index(unit or " ") / 1e6
     return Sample(

@@ -44,7 +44,9 @@ class Peer:
     def peak_mb(self) -> float:
         """The most memory that it ever had, in MB."""
         status = Path(f"/proc/{self.pid}/status").read_text()
-        return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) / 1024
+        peak = re.search(r"VmHWM:\s+(\d+) kB", status)
+        assert peak, status
+        return int(peak[1]) / 1024
 
 
 def require(*programs: str) -> None:
@@ -111,12 +113,12 @@ def _wait_for_port(process: "subprocess.Popen[bytes]", port: int, greeting: byte
     deadline_s = time.monotonic() + START_TIMEOUT_S
     while time.monotonic() < deadline_s:
         if process.poll() is not None:
-            sys.exit(f"{process.args} ended at once.")
+            sys.exit(f"{process.args!r} ended at once.")
         with contextlib.suppress(OSError), socket.create_connection((LOOPBACK, port), 1) as probe:
             if not greeting or probe.recv(len(greeting)) == greeting:
                 return
         time.sleep(0.05)
-    sys.exit(f"{process.args} does not listen.")
+    sys.exit(f"{process.args!r} does not listen.")
 
 
 def _wait_for_answer(url: str) -> None:

@@ -38,7 +38,7 @@ class Tally:
     tried: int = 0
     survived: int = 0
     without_boot_py: int = 0
-    losses: collections.Counter = field(default_factory=collections.Counter)
+    losses: collections.Counter[str] = field(default_factory=collections.Counter)
     first_losses: list[str] = field(default_factory=list)
 
     def add(self, line: str) -> None:

@@ -1,26 +1,34 @@
 """Fixtures for the device library's tests."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import Any, Literal, overload
 
 import pytest
 
 from tests.support.device import Device
 from tests.support.process import running_server
-from tests.support.raw_servers import RawFTPServer, RawHTTPServer, url_path
+from tests.support.raw_servers import (
+    Fault,
+    RawFTPServer,
+    RawHTTPServer,
+    RawServer,
+    honest,
+    url_path,
+)
 
 TRANSPORTS = ("http", "ftp")
 INTERPRETERS = ("cpython", "micropython")
 
 
 @pytest.fixture(params=INTERPRETERS)
-def interpreter(request) -> str:
+def interpreter(request: pytest.FixtureRequest) -> str:
     return request.param
 
 
 @pytest.fixture(params=TRANSPORTS)
-def transport(request) -> str:
+def transport(request: pytest.FixtureRequest) -> str:
     return request.param
 
 
@@ -32,12 +40,34 @@ def device(tmp_path: Path, interpreter: str, transport: str) -> Device:
     return Device(folder, interpreter, transport, 0)
 
 
+@overload
+def raw_server(
+    transport: Literal["http"], served: Mapping[str, bytes], *, fault: Fault = honest
+) -> AbstractContextManager[RawHTTPServer]: ...
+
+
+@overload
+def raw_server(
+    transport: Literal["ftp"],
+    served: Mapping[str, bytes],
+    *,
+    fault: Fault = honest,
+    replies: Mapping[str, str | None] | None = None,
+) -> AbstractContextManager[RawFTPServer]: ...
+
+
+@overload
+def raw_server(
+    transport: str, served: Mapping[str, bytes], **options: Any
+) -> AbstractContextManager[RawServer]: ...
+
+
 @contextmanager
-def raw_server(transport: str, served: dict[str, bytes], **options) -> Iterator:
+def raw_server(transport: str, served: Mapping[str, bytes], **options: Any) -> Iterator[Any]:
     """Serve contents, path by path, from a server that a test can tell to misbehave."""
     if transport == "ftp":
         served = {url_path(path): content for path, content in served.items()}
-    kinds = {"http": RawHTTPServer, "ftp": RawFTPServer}
+    kinds: dict[str, type[RawServer]] = {"http": RawHTTPServer, "ftp": RawFTPServer}
     with kinds[transport](served, **options) as server:
         yield server
 

@@ -1,11 +1,14 @@
 """Servers and links that misbehave: the old release stays, and memory stays bounded."""
 
+from pathlib import Path
+from typing import Any
+
 import pytest
 
 from tests.device.conftest import raw_server
 from tests.support.device import Device
 from tests.support.library import files_below, put, quick_ota
-from tests.support.raw_servers import CLOSE, ENDLESS, RESET, STALL, at, honest
+from tests.support.raw_servers import CLOSE, ENDLESS, RESET, STALL, Change, Fault, at, honest
 from tests.support.update_tree import FIRMWARE, NEW, OLD, contents, manifest
 
 import ota_errors  # isort: skip  (tests.support.library has put it within reach)
@@ -26,15 +29,15 @@ def device(device: Device) -> Device:
     return device
 
 
-def flipped(data):
+def flipped(data: bytes) -> tuple[bytes, str]:
     return data[:-1] + bytes([data[-1] ^ 1]), CLOSE
 
 
-def cut(ending, keep):
+def cut(ending: str, keep: float) -> Change:
     return lambda data: (data[: int(len(data) * keep)], ending)
 
 
-def failed_update(device: Device, error: str, fault=honest, **options):
+def failed_update(device: Device, error: str, fault: Fault = honest, **options: Any) -> None:
     """Update, which has to fail with this error; then check that nothing is lost."""
     with raw_server(device.transport, SERVED, fault=fault, **options) as server:
         device.port = server.port
@@ -64,7 +67,7 @@ def check_untouched(device: Device) -> None:
     ],
     ids=["short", "reset-at-once", "reset", "stall"],
 )
-def test_broken_off(device, path, change, errors):
+def test_broken_off(device: Device, path: str, change: Change, errors: set[str]) -> None:
     with raw_server(device.transport, SERVED, fault=at(path, change)) as server:
         device.port = server.port
         boot = device.boot("update", **QUICK)
@@ -73,19 +76,19 @@ def test_broken_off(device, path, change, errors):
 
 
 @pytest.mark.parametrize("path", [FILE, IMAGE])
-def test_wrong_hash(device, path):
+def test_wrong_hash(device: Device, path: str) -> None:
     failed_update(device, "IntegrityError", at(path, flipped))
 
 
-def test_wrong_manifest_byte(device):
+def test_wrong_manifest_byte(device: Device) -> None:
     failed_update(device, "ManifestError", at("/manifest.json", flipped))
 
 
 @pytest.mark.parametrize("path", ["/manifest.json", FILE, IMAGE])
-def test_endless_body(device, path):
+def test_endless_body(device: Device, path: str) -> None:
     """The device stops by itself: at the manifest's limit, or at the file's size."""
 
-    def change(data):
+    def change(data: bytes) -> tuple[bytes, str]:
         if device.transport == "http":
             body = data.partition(b"\r\n\r\n")[2]
             data = b"HTTP/1.1 200 OK\r\nContent-Length: 999999999999\r\n\r\n" + body
@@ -97,7 +100,7 @@ def test_endless_body(device, path):
 
 
 @pytest.mark.parametrize("path", [FILE, IMAGE])
-def test_resumes_a_broken_download(device, path):
+def test_resumes_a_broken_download(device: Device, path: str) -> None:
     with raw_server(device.transport, SERVED, fault=at(path, cut(RESET, 0.7), 1)) as server:
         device.port = server.port
         boot = device.boot("update", **QUICK)
@@ -107,7 +110,7 @@ def test_resumes_a_broken_download(device, path):
     assert device.tree() == NEW
 
 
-def test_resumes_after_a_reboot(device):
+def test_resumes_after_a_reboot(device: Device) -> None:
     failing = at(IMAGE, cut(RESET, 0.8))
     with raw_server(device.transport, SERVED, fault=failing) as server:
         device.port = server.port
@@ -121,14 +124,14 @@ def test_resumes_after_a_reboot(device):
     assert device.slot("slot1") == FIRMWARE
 
 
-def test_a_file_is_resumed_after_a_reboot(device):
+def test_a_file_is_resumed_after_a_reboot(device: Device) -> None:
     """Not only the firmware: what was kept of a file is not sent again."""
     with raw_server(device.transport, SERVED, fault=at(LONG_FILE, cut(CLOSE, 0.8))) as server:
         device.port = server.port
         assert device.boot("update", **QUICK).last("error").startswith("LinkError")
     sent = []
 
-    def count(data):
+    def count(data: bytes) -> tuple[bytes, str]:
         sent.append(len(data))
         return data, CLOSE
 
@@ -142,7 +145,7 @@ def test_a_file_is_resumed_after_a_reboot(device):
 
 @pytest.mark.parametrize("interpreter", ["micropython"])
 @pytest.mark.parametrize("kind", ["OSError", "RuntimeError"])
-def test_network_that_cannot_be_joined(device, kind):
+def test_network_that_cannot_be_joined(device: Device, kind: str) -> None:
     with raw_server(device.transport, SERVED) as server:
         device.port = server.port
         boot = device.boot("update", wifi_error=kind, **QUICK)
@@ -151,7 +154,7 @@ def test_network_that_cannot_be_joined(device, kind):
     check_untouched(device)
 
 
-def test_what_was_kept_is_not_trusted(device):
+def test_what_was_kept_is_not_trusted(device: Device) -> None:
     """A part that went bad on flash costs a second download, not the update."""
     with raw_server(device.transport, SERVED, fault=at(IMAGE, cut(RESET, 0.8))) as server:
         device.port = server.port
@@ -180,25 +183,25 @@ class TestHTTP:
         ],
     )
     @pytest.mark.parametrize("path", ["/manifest.json", FILE])
-    def test_wrong_answers(self, device, path, answer, error):
+    def test_wrong_answers(self, device: Device, path: str, answer: bytes, error: str) -> None:
         failed_update(device, error, at(path, lambda data: (answer, CLOSE)))
 
     @pytest.mark.parametrize("unit", [b"X: y\r\n", b"x"], ids=["headers", "one header"])
-    def test_endless_head(self, device, unit):
-        def change(data):
+    def test_endless_head(self, device: Device, unit: bytes) -> None:
+        def change(data: bytes) -> tuple[bytes, str]:
             return b"HTTP/1.1 200 OK\r\n" + unit * 200_000, CLOSE
 
         failed_update(device, "ServerError", at(FILE, change))
 
-    def test_wrong_content_range_on_resume(self, device):
-        def change(data):
+    def test_wrong_content_range_on_resume(self, device: Device) -> None:
+        def change(data: bytes) -> tuple[bytes, str]:
             if data.startswith(b"HTTP/1.1 206"):
                 return data.replace(b"bytes ", b"bytes 1"), CLOSE
             return data[:1500], RESET
 
         failed_update(device, "ServerError", at(FILE, change))
 
-    def test_ignored_range(self, device):
+    def test_ignored_range(self, device: Device) -> None:
         with raw_server("http", SERVED, fault=at(FILE, cut(RESET, 0.7), 1)) as server:
             server.ranges = False
             device.port = server.port
@@ -206,7 +209,7 @@ class TestHTTP:
         device.boot("confirm")
         assert device.tree() == NEW
 
-    def test_busy_server_says_when(self, device):
+    def test_busy_server_says_when(self, device: Device) -> None:
         busy = b"HTTP/1.1 503 Busy\r\nRetry-After: 7\r\nContent-Length: 0\r\n\r\n"
         with raw_server("http", SERVED, fault=at(FILE, lambda data: (busy, CLOSE), 1)) as server:
             device.port = server.port
@@ -237,11 +240,11 @@ class TestFTP:
             ({"TYPE": "504 no"}, "ServerError"),
         ],
     )
-    def test_wrong_replies(self, device, replies, error):
+    def test_wrong_replies(self, device: Device, replies: dict[str, str], error: str) -> None:
         failed_update(device, error, replies=replies)
 
     @pytest.mark.parametrize("replies", [{"EPSV": "500 what?"}, {"REST": "502 no"}])
-    def test_poorer_servers(self, device, replies):
+    def test_poorer_servers(self, device: Device, replies: dict[str, str]) -> None:
         """PASV where there is no EPSV, and only the port of it; no REST."""
         fault = at(FILE, cut(RESET, 0.7), 1)
         with raw_server("ftp", SERVED, fault=fault, replies=replies) as server:
@@ -250,16 +253,16 @@ class TestFTP:
         device.boot("confirm")
         assert device.tree() == NEW
 
-    def test_server_that_calls_half_a_file_whole(self, device):
+    def test_server_that_calls_half_a_file_whole(self, device: Device) -> None:
         fault = at(FILE, cut(CLOSE, 0.5))
         failed_update(device, "LinkError", fault, replies={"done": "226 done"})
 
-    def test_server_that_calls_half_a_manifest_whole(self, device):
+    def test_server_that_calls_half_a_manifest_whole(self, device: Device) -> None:
         fault = at("/manifest.json", cut(CLOSE, 0.5))
         failed_update(device, "ManifestError", fault, replies={"done": "226 done"})
 
     @pytest.mark.parametrize("path", [FILE, LONG_FILE, IMAGE])
-    def test_failure_after_the_last_byte_loses_no_file(self, device, path):
+    def test_failure_after_the_last_byte_loses_no_file(self, device: Device, path: str) -> None:
         with raw_server("ftp", SERVED, replies={"done " + path: "426 broke off"}) as server:
             device.port = server.port
             boot = device.boot("update", timeout_s=5, attempts=1)
@@ -268,13 +271,13 @@ class TestFTP:
         assert device.tree() == NEW
         assert device.slot("slot1") == FIRMWARE
 
-    def test_login(self, device):
+    def test_login(self, device: Device) -> None:
         with raw_server("ftp", SERVED) as server:
             device.port = server.port
             device.boot("update", user="meter", login_password="s3cret")
             assert server.requests[:2] == ["USER meter", "PASS s3cret"]
 
-    def test_one_login_for_all_files(self, device):
+    def test_one_login_for_all_files(self, device: Device) -> None:
         with raw_server("ftp", SERVED) as server:
             device.port = server.port
             device.boot("update")
@@ -285,11 +288,13 @@ class TestFTP:
 
 class TestWiFi:
     @pytest.mark.parametrize("error", [OSError(110), OSError("not there"), RuntimeError("busy")])
-    def test_a_network_that_can_t_be_joined(self, tmp_path, transport, error):
+    def test_a_network_that_can_t_be_joined(
+        self, tmp_path: Path, transport: str, error: Exception
+    ) -> None:
         put(tmp_path, OLD)
         asked = []
 
-        def connect_wifi(*words):
+        def connect_wifi(*words: object) -> None:
             asked.append(words)
             raise error
 

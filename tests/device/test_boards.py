@@ -1,5 +1,7 @@
 """The examples on simulated boards: a Pycom meter, a stock ESP32, a board without slots."""
 
+from pathlib import Path
+
 import pytest
 
 from tests.support.board import BOOT_PY, IMAGE, OLD_IMAGE, SimulatedBoard
@@ -48,17 +50,17 @@ REFUSED = {
 
 
 @pytest.fixture
-def meter(tmp_path):
+def meter(tmp_path: Path) -> SimulatedBoard:
     return SimulatedBoard(tmp_path, "pycom")
 
 
 @pytest.fixture
-def esp32(tmp_path):
+def esp32(tmp_path: Path) -> SimulatedBoard:
     return SimulatedBoard(tmp_path, "esp32")
 
 
 @pytest.fixture(params=["pycom", "esp32"])
-def board(tmp_path, request):
+def board(tmp_path: Path, request: pytest.FixtureRequest) -> SimulatedBoard:
     return SimulatedBoard(tmp_path, request.param)
 
 
@@ -68,7 +70,7 @@ def why_not(boot: Boot) -> str:
     return boot.last("no").removeprefix("update: ")
 
 
-def test_meter_updates_on_a_downlink_and_confirms_when_joined(meter):
+def test_meter_updates_on_a_downlink_and_confirms_when_joined(meter: SimulatedBoard) -> None:
     boot = meter.update()
     wifi = "wifi vehicle secret of the fleet"
     assert boot.all("board") == ["join", "uplink", "uplink", "uplink", wifi]
@@ -85,7 +87,7 @@ def test_meter_updates_on_a_downlink_and_confirms_when_joined(meter):
     assert record == b"VERSION = '1.0.1'\nFIRMWARE_VERSION = '1.0.1'\n"
 
 
-def test_meter_switches_wifi_off_after_an_update_that_was_none(meter):
+def test_meter_switches_wifi_off_after_an_update_that_was_none(meter: SimulatedBoard) -> None:
     with meter.offers_nothing() as server:
         boot = meter.start(server.port)
     said = boot.all("board")
@@ -94,14 +96,14 @@ def test_meter_switches_wifi_off_after_an_update_that_was_none(meter):
     assert "no update:" not in "\n".join(boot.lines)
 
 
-def test_meter_lives_on_when_an_uplink_fails(meter):
+def test_meter_lives_on_when_an_uplink_fails(meter: SimulatedBoard) -> None:
     boot = meter.start(uplink_fails=2)
     assert boot.all("no")[0].startswith("uplink:")
     assert boot.all("board").count("uplink") == 9
     assert not boot.was_reset
 
 
-def test_meter_confirms_no_release_before_it_has_joined(meter):
+def test_meter_confirms_no_release_before_it_has_joined(meter: SimulatedBoard) -> None:
     meter.update()
     boots = meter.start_until_idle(lora="absent", minutes=LONG)
     assert not any("update: installed 1.0.1" in boot.lines for boot in boots)
@@ -111,7 +113,7 @@ def test_meter_confirms_no_release_before_it_has_joined(meter):
 
 
 @pytest.mark.parametrize("bad", BAD_RELEASES)
-def test_bad_release_is_ended_by_the_alarm_and_goes_back(board, bad):
+def test_bad_release_is_ended_by_the_alarm_and_goes_back(board: SimulatedBoard, bad: str) -> None:
     board.new["flash/main.py"] = BAD_RELEASES[bad]
     board.update()
     boots = board.start_until_idle(minutes=LONG)
@@ -123,7 +125,7 @@ def test_bad_release_is_ended_by_the_alarm_and_goes_back(board, bad):
     board.is_old_again("not confirmed in 3 boots")
 
 
-def test_application_that_ends_by_an_error_starts_again(board):
+def test_application_that_ends_by_an_error_starts_again(board: SimulatedBoard) -> None:
     """Without a trial there is no alarm: the example itself has to see to that."""
     errors = (LIBRARY / "ota_errors.py").read_bytes()
     board.put({"flash/ota_errors.py": errors + b"is_number = None\n"})
@@ -133,7 +135,7 @@ def test_application_that_ends_by_an_error_starts_again(board):
     assert boot.last("failed:").startswith("TypeError")
 
 
-def test_meter_goes_back_to_the_other_slot_as_well(meter):
+def test_meter_goes_back_to_the_other_slot_as_well(meter: SimulatedBoard) -> None:
     """The one to go back to is the factory's the first time, and ota_0 the next."""
     meter.put({"boot": b"ota_0 Factory ready", "ota_0": OLD_IMAGE, "Factory": OLD_IMAGE})
     meter.new["flash/main.py"] = BAD_RELEASES["raises"]
@@ -146,7 +148,7 @@ def test_meter_goes_back_to_the_other_slot_as_well(meter):
     meter.is_old_again("not confirmed in 3 boots")
 
 
-def test_meter_whose_bootloader_refuses_the_firmware_goes_back(meter):
+def test_meter_whose_bootloader_refuses_the_firmware_goes_back(meter: SimulatedBoard) -> None:
     meter.update()
     meter.put({"ota_0": IMAGE[:-1]})
     boots = meter.start_until_idle(minutes=LONG)
@@ -154,7 +156,7 @@ def test_meter_whose_bootloader_refuses_the_firmware_goes_back(meter):
     meter.is_old_again("not confirmed in 3 boots")
 
 
-def test_meter_that_can_not_switch_to_the_firmware_goes_back(meter):
+def test_meter_that_can_not_switch_to_the_firmware_goes_back(meter: SimulatedBoard) -> None:
     meter.update()
     meter.put({"ota_0": IMAGE[:-1]})
     boots = meter.start_until_idle(bootmgr="fails", minutes=LONG)
@@ -162,7 +164,9 @@ def test_meter_that_can_not_switch_to_the_firmware_goes_back(meter):
     meter.is_old_again("the firmware does not start: ")
 
 
-def test_meter_that_can_not_switch_back_keeps_the_firmware_in_the_end(meter):
+def test_meter_that_can_not_switch_back_keeps_the_firmware_in_the_end(
+    meter: SimulatedBoard,
+) -> None:
     meter.new["flash/main.py"] = BAD_RELEASES["raises"]
     meter.update()
     boots = meter.start_until_idle(bootmgr="fails", minutes=LONG)
@@ -173,7 +177,7 @@ def test_meter_that_can_not_switch_back_keeps_the_firmware_in_the_end(meter):
     meter.is_old_again("not confirmed in 3 boots")
 
 
-def test_meter_refuses_an_image_that_its_board_finds_invalid(meter):
+def test_meter_refuses_an_image_that_its_board_finds_invalid(meter: SimulatedBoard) -> None:
     image = IMAGE[:-1] + bytes([IMAGE[-1] ^ 1])
     with meter.server(image) as server:
         boot = meter.start(server.port)
@@ -184,8 +188,8 @@ def test_meter_refuses_an_image_that_its_board_finds_invalid(meter):
 
 @pytest.mark.parametrize(("ram", "slot_bytes"), [("none", 1_757_184), ("external", 2_023_424)])
 def test_meter_refuses_an_image_larger_than_the_slot_before_the_first_write(
-    meter, ram, slot_bytes
-):
+    meter: SimulatedBoard, ram: str, slot_bytes: int
+) -> None:
     with meter.server(IMAGE + bytes(slot_bytes + 1 - len(IMAGE))) as server:
         boot = meter.start(server.port, ram=ram)
         assert server.requests == ["/manifest.json?current_ver=1.0.0"]
@@ -193,12 +197,12 @@ def test_meter_refuses_an_image_larger_than_the_slot_before_the_first_write(
     assert meter.file("ota_0") == b""
 
 
-def test_meter_never_starts_a_second_firmware_before_a_reset(meter):
+def test_meter_never_starts_a_second_firmware_before_a_reset(meter: SimulatedBoard) -> None:
     meter.put({"flash/main.py": SECOND_START, "flash/image": IMAGE})
     assert "a firmware was installed already" in meter.start().last("refused:")
 
 
-def test_esp32_polls_and_confirms_once_it_is_on_the_network(esp32):
+def test_esp32_polls_and_confirms_once_it_is_on_the_network(esp32: SimulatedBoard) -> None:
     boot = esp32.update()
     assert boot.all("board") == ["wifi workshop secret", "set_boot ota_1"]
     assert esp32.file("ota_1")[: len(IMAGE)] == IMAGE
@@ -211,12 +215,12 @@ def test_esp32_polls_and_confirms_once_it_is_on_the_network(esp32):
     assert esp32.tree() == esp32.new
 
 
-def test_esp32_goes_on_with_a_firmware_after_a_reset(esp32):
+def test_esp32_goes_on_with_a_firmware_after_a_reset(esp32: SimulatedBoard) -> None:
     image = esp_image("1.0.1", bytes(300_000))
 
     kept = [250_000]
 
-    def broken(path, data):
+    def broken(path: str, data: bytes) -> tuple[bytes, str]:
         if not path.startswith("/firmware"):
             return data, CLOSE
         return data[: kept.pop() if kept else 0], RESET
@@ -230,7 +234,7 @@ def test_esp32_goes_on_with_a_firmware_after_a_reset(esp32):
     assert esp32.file("ota_1")[: len(image)] == image
 
 
-def test_esp32_whose_slot_holds_no_image_goes_back(esp32):
+def test_esp32_whose_slot_holds_no_image_goes_back(esp32: SimulatedBoard) -> None:
     """set_boot validates what was written; the hash alone does not make it an image."""
     boot = esp32.update(IMAGE[:-1] + bytes([IMAGE[-1] ^ 1]))
     assert "set_boot ota_1" not in boot.all("board")
@@ -240,7 +244,7 @@ def test_esp32_whose_slot_holds_no_image_goes_back(esp32):
 
 
 @pytest.mark.parametrize("slots", ["factory", "ota_0"])
-def test_esp32_with_one_slot_never_writes_over_it(tmp_path, slots):
+def test_esp32_with_one_slot_never_writes_over_it(tmp_path: Path, slots: str) -> None:
     esp32 = SimulatedBoard(tmp_path, "esp32", slots)
     with esp32.server() as server:
         boot = esp32.start(server.port)
@@ -249,7 +253,7 @@ def test_esp32_with_one_slot_never_writes_over_it(tmp_path, slots):
     assert esp32.tree() == esp32.old
 
 
-def test_esp32_with_a_factory_and_one_slot_takes_one_firmware(tmp_path):
+def test_esp32_with_a_factory_and_one_slot_takes_one_firmware(tmp_path: Path) -> None:
     esp32 = SimulatedBoard(tmp_path, "esp32", "factory,ota_0")
     esp32.update()
     with esp32.offers_nothing() as server:
@@ -263,7 +267,7 @@ def test_esp32_with_a_factory_and_one_slot_takes_one_firmware(tmp_path):
     assert esp32.tree() == esp32.old
 
 
-def test_esp32_goes_back_to_the_factory(tmp_path):
+def test_esp32_goes_back_to_the_factory(tmp_path: Path) -> None:
     esp32 = SimulatedBoard(tmp_path, "esp32", "factory,ota_0")
     esp32.new["flash/main.py"] = BAD_RELEASES["raises"]
     esp32.update()
@@ -271,7 +275,7 @@ def test_esp32_goes_back_to_the_factory(tmp_path):
     esp32.is_old_again("not confirmed in 3 boots")
 
 
-def test_board_without_slots(tmp_path):
+def test_board_without_slots(tmp_path: Path) -> None:
     board = SimulatedBoard(tmp_path, "rp2")
     with board.server() as server:
         boot = board.start(server.port)
@@ -283,22 +287,22 @@ def test_board_without_slots(tmp_path):
 
 
 @pytest.mark.parametrize("wifi", ["absent", "locked"])
-def test_wifi_that_can_not_be_joined_is_given_up(board, wifi):
+def test_wifi_that_can_not_be_joined_is_given_up(board: SimulatedBoard, wifi: str) -> None:
     boot = board.start(wifi=wifi)
     assert why_not(boot).startswith("no connection to ")
     assert "power off" in boot.lines
 
 
-def test_wifi_of_another_name_is_left_for_the_right_one(board):
+def test_wifi_of_another_name_is_left_for_the_right_one(board: SimulatedBoard) -> None:
     said = board.update(wifi="guest").all("board")
     assert any(line.startswith("wifi ") for line in said)
 
 
-def test_wifi_that_is_there_already_is_not_joined_again(esp32):
+def test_wifi_that_is_there_already_is_not_joined_again(esp32: SimulatedBoard) -> None:
     assert esp32.update(wifi="joined").all("board") == ["set_boot ota_1"]
 
 
-def test_wifi_that_comes_later_is_joined_then(esp32):
+def test_wifi_that_comes_later_is_joined_then(esp32: SimulatedBoard) -> None:
     """Also where the port is still at the join that failed, and refuses a second one."""
     with esp32.server() as server:
         boot = esp32.start(server.port, wifi="absent 3640", minutes=LONG)
@@ -307,14 +311,16 @@ def test_wifi_that_comes_later_is_joined_then(esp32):
     assert boot.all("board").count("wifi workshop secret") > 30
 
 
-def test_meter_whose_vehicle_comes_later_updates_at_the_next_downlink(meter):
+def test_meter_whose_vehicle_comes_later_updates_at_the_next_downlink(
+    meter: SimulatedBoard,
+) -> None:
     boot = meter.start(wifi="absent")
     assert "wifi off" in boot.all("board")
     meter.update()
 
 
 @pytest.mark.parametrize("what", FORBIDDEN)
-def test_what_harms_a_board_fails_the_run(tmp_path, what):
+def test_what_harms_a_board_fails_the_run(tmp_path: Path, what: str) -> None:
     kind, main_py = FORBIDDEN[what]
     board = SimulatedBoard(tmp_path, kind)
     board.put({"flash/main.py": main_py})
@@ -323,12 +329,12 @@ def test_what_harms_a_board_fails_the_run(tmp_path, what):
 
 
 @pytest.mark.parametrize("what", REFUSED)
-def test_hashes_are_as_strict_as_on_a_pycom(meter, what):
+def test_hashes_are_as_strict_as_on_a_pycom(meter: SimulatedBoard, what: str) -> None:
     first = b"import hashlib\nfirst = hashlib.sha256()\n"
     meter.put({"flash/main.py": first + REFUSED[what]})
     assert f"OSError('{what}" in meter.start().last("raised")
 
 
-def test_boot_py_needs_two_lines():
+def test_boot_py_needs_two_lines() -> None:
     lines = [line for line in BOOT_PY.decode().splitlines() if line and line[0] != "#"]
     assert lines == ["import ota_boot", "ota_boot.run()"]

@@ -7,19 +7,23 @@ import os
 import shutil
 import socket
 import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from types import SimpleNamespace
+from typing import IO, Any
 
 import pytest
 
 from tests.device.conftest import raw_server, real_server
 from tests.support.library import (
+    OTA,
     Reset,
     files_below,
     ota_recovery,
     put,
     quick_ota,
 )
-from tests.support.raw_servers import CLOSE, ENDLESS, LAST, RESET, STALL, at
+from tests.support.raw_servers import CLOSE, ENDLESS, LAST, RESET, STALL, Change, at
 from tests.support.trees import write_tree
 from tests.support.update_tree import FIRMWARE, NEW, OLD, contents, manifest
 
@@ -34,38 +38,43 @@ FINALLY_S = 0.02
 
 
 @pytest.fixture
-def folder(tmp_path):
+def folder(tmp_path: Path) -> Path:
     put(tmp_path, OLD)
     return tmp_path
 
 
-def wait_for_the_end(done_bytes, total_bytes, what):
+def wait_for_the_end(done_bytes: int, total_bytes: int, what: str) -> None:
     """Let what the server does after an answer arrive before the next request is sent."""
     time.sleep(FINALLY_S)
 
 
-def updates(ota, folder):
+def updates(ota: OTA, folder: Path) -> None:
     with pytest.raises(Reset):
         ota.update()
     assert files_below(folder) == NEW
 
 
 class TestKeptHTTP:
-    def test_one_connection_for_all_files(self, folder):
+    def test_one_connection_for_all_files(self, folder: Path) -> None:
         with raw_server("http", SERVED) as server:
             updates(quick_ota(folder, "http", server.port), folder)
             assert len(server.requests) > 5
             assert server.connections == 1
 
-    def test_one_connection_to_the_real_server(self, folder, tmp_path, monkeypatch):
+    def test_one_connection_to_the_real_server(
+        self, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         root = tmp_path / "releases"
         for version, tree in (("1.0.0", OLD), ("1.0.1", NEW)):
             write_tree(root / version, tree)
         made = []
         connection = ota_http.Connection
-        monkeypatch.setattr(
-            ota_http, "Connection", lambda *words: made.append(words) or connection(*words)
-        )
+
+        def connected(*words: Any) -> Any:
+            made.append(words)
+            return connection(*words)
+
+        monkeypatch.setattr(ota_http, "Connection", connected)
         with real_server(root, tmp_path / "state") as ports:
             updates(quick_ota(folder, "http", ports["http"], timeout_s=5), folder)
         assert len(made) == 1
@@ -82,7 +91,7 @@ class TestKeptHTTP:
         ],
         ids=["closed", "stray answer", "stray bytes", "said so", "not yet closed", "HTTP/1.0"],
     )
-    def test_the_end_of_a_connection_is_no_failure(self, folder, change):
+    def test_the_end_of_a_connection_is_no_failure(self, folder: Path, change: Change) -> None:
         with raw_server("http", SERVED, fault=at(FILE, change)) as server:
             ota = quick_ota(folder, "http", server.port, progress=wait_for_the_end)
             updates(ota, folder)
@@ -90,17 +99,19 @@ class TestKeptHTTP:
             server.release_stalled()
         assert ota.board.waits_ms == []
 
-    def test_a_connection_that_ends_as_it_is_used_again_costs_an_attempt(self, folder):
+    def test_a_connection_that_ends_as_it_is_used_again_costs_an_attempt(
+        self, folder: Path
+    ) -> None:
         with raw_server("http", SERVED, fault=at(FILE, lambda data: (b"", CLOSE), 1)) as server:
             ota = quick_ota(folder, "http", server.port)
             updates(ota, folder)
         assert len(ota.board.waits_ms) == 1
 
     @pytest.mark.parametrize("length", [b"0", b"1", b"9", b"11", b"5000"])
-    def test_a_wrong_length_is_not_the_next_answer_s(self, folder, length):
+    def test_a_wrong_length_is_not_the_next_answer_s(self, folder: Path, length: bytes) -> None:
         right = b"Content-Length: %d" % len(NEW["flash/lib/added.py"])
 
-        def change(data):
+        def change(data: bytes) -> tuple[bytes, str]:
             return data.replace(right, b"Content-Length: " + length), CLOSE
 
         with raw_server("http", SERVED, fault=at(FILE, change, 1)) as server:
@@ -115,7 +126,7 @@ class TestKeptHTTP:
 
 class TestBusyHTTP:
     @pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504, 599])
-    def test_it_is_asked_again_when_it_says(self, folder, status):
+    def test_it_is_asked_again_when_it_says(self, folder: Path, status: int) -> None:
         head = f"HTTP/1.1 {status} Later\r\nRetry-After: 9\r\nContent-Length: 0\r\n\r\n"
         fault = at(FILE, lambda data: (head.encode(), CLOSE), 1)
         with raw_server("http", SERVED, fault=fault) as server:
@@ -133,14 +144,14 @@ class TestBusyHTTP:
         ],
         ids=["chunked", "gzip", "patient", "no length"],
     )
-    def test_whatever_the_form_of_its_answer(self, folder, rest):
+    def test_whatever_the_form_of_its_answer(self, folder: Path, rest: bytes) -> None:
         """A proxy says so in a page of its own, often chunked."""
         fault = at(FILE, lambda data: (b"HTTP/1.1 502 Bad Gateway\r\n" + rest, LAST), 1)
         with raw_server("http", SERVED, fault=fault) as server:
             updates(quick_ota(folder, "http", server.port), folder)
 
     @pytest.mark.parametrize("status", [100, 204, 301, 304, 400, 401, 403, 404, 410, 416])
-    def test_any_other_status_is_final(self, folder, status):
+    def test_any_other_status_is_final(self, folder: Path, status: int) -> None:
         head = f"HTTP/1.1 {status} No\r\nContent-Length: 0\r\n\r\n".encode()
         with raw_server("http", SERVED, fault=at(FILE, lambda data: (head, CLOSE))) as server:
             ota = quick_ota(folder, "http", server.port)
@@ -149,7 +160,7 @@ class TestBusyHTTP:
         assert ota.board.waits_ms == []
 
 
-def ftp_update(folder, replies):
+def ftp_update(folder: Path, replies: Mapping[str, str | None]) -> None:
     with raw_server("ftp", SERVED, replies=replies) as server:
         quick_ota(folder, "ftp", server.port, attempts=1).update()
 
@@ -166,7 +177,7 @@ class TestFTPReplies:
             ")(", "|||{port}|", "(||{port}|)", "",
         ],
     )  # fmt: skip
-    def test_epsv_without_a_port(self, folder, text):
+    def test_epsv_without_a_port(self, folder: Path, text: str) -> None:
         with pytest.raises(ota_errors.ServerError):
             ftp_update(folder, {"EPSV": "229 passive " + text})
         assert files_below(folder) == OLD
@@ -179,7 +190,7 @@ class TestFTPReplies:
             "1,2,3,4,{high}", "1,2,3,4,{high},{low}.", "",
         ],
     )  # fmt: skip
-    def test_pasv_without_a_port(self, folder, text):
+    def test_pasv_without_a_port(self, folder: Path, text: str) -> None:
         with pytest.raises(ota_errors.ServerError):
             ftp_update(folder, {**NO_EPSV, "PASV": "227 passive " + text})
         assert files_below(folder) == OLD
@@ -193,26 +204,26 @@ class TestFTPReplies:
             {**NO_EPSV, "PASV": "227 passive 1,2,3,4,{high},{low}"},
         ],
     )
-    def test_what_still_is_a_port(self, folder, replies):
+    def test_what_still_is_a_port(self, folder: Path, replies: dict[str, str]) -> None:
         with pytest.raises(Reset):
             ftp_update(folder, replies)
         assert files_below(folder) == NEW
 
     @pytest.mark.parametrize("path", [FILE, IMAGE])
-    def test_no_word_after_the_last_byte_loses_no_file(self, folder, path):
+    def test_no_word_after_the_last_byte_loses_no_file(self, folder: Path, path: str) -> None:
         with raw_server("ftp", SERVED, replies={"done " + path: None}) as server:
             ota = quick_ota(folder, "ftp", server.port, attempts=1)
             updates(ota, folder)
         assert ota.board.waits_ms == []
         assert (folder / "slot1").read_bytes() == FIRMWARE
 
-    def test_a_control_connection_that_ends_between_files(self, folder):
+    def test_a_control_connection_that_ends_between_files(self, folder: Path) -> None:
         with raw_server("ftp", SERVED) as server:
             server.transfers_per_login = 3
             updates(quick_ota(folder, "ftp", server.port), folder)
             assert server.requests.count("USER anonymous") > 1
 
-    def test_a_server_that_is_tired_of_waiting(self, folder):
+    def test_a_server_that_is_tired_of_waiting(self, folder: Path) -> None:
         """421 on a control connection that lay idle: RFC 959 lets a server say so at any time."""
         with raw_server("ftp", SERVED, replies={"done " + FILE: "226 done\r\n421 bye"}) as server:
             updates(quick_ota(folder, "ftp", server.port), folder)
@@ -222,40 +233,40 @@ class TestFTPReplies:
 class Tracker:
     """Knows all files and sockets that were opened through it."""
 
-    def __init__(self, monkeypatch):
-        self.opened = []
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.opened: list[Any] = []
         module = SimpleNamespace(
             socket=self.tracked(socket.socket), getaddrinfo=socket.getaddrinfo
         )
         monkeypatch.setattr(ota_socket, "socket", module)
         monkeypatch.setattr(builtins, "open", self.tracked(open))
 
-    def tracked(self, make):
-        def tracking(*words, **options):
+    def tracked(self, make: Callable[..., Any]) -> Callable[..., Any]:
+        def tracking(*words: Any, **options: Any) -> Any:
             self.opened.append(make(*words, **options))
             return self.opened[-1]
 
         return tracking
 
-    def still_open(self):
+    def still_open(self) -> list[Any]:
         return [one for one in self.opened if not is_closed(one)]
 
 
-def is_closed(one):
+def is_closed(one: Any) -> bool:
     return one.fileno() == -1 if isinstance(one, socket.socket) else one.closed
 
 
 @pytest.fixture
-def tracker(monkeypatch):
+def tracker(monkeypatch: pytest.MonkeyPatch) -> Tracker:
     return Tracker(monkeypatch)
 
 
-def endless(data):
+def endless(data: bytes) -> tuple[bytes, str]:
     head = b"HTTP/1.1 200 OK\r\nContent-Length: 999999999\r\n\r\n"
     return (head if data.startswith(b"HTTP") else b"") + b"x", ENDLESS
 
 
-FAILURES = {
+FAILURES: dict[str, Change] = {
     "nothing": lambda data: (b"", CLOSE),
     "short": lambda data: (data[: len(data) * 9 // 10], CLOSE),
     "reset": lambda data: (data[: len(data) // 2], RESET),
@@ -270,7 +281,9 @@ FAILURES = {
 class TestAllIsClosed:
     @pytest.mark.parametrize("path", ["/manifest.json", FILE, IMAGE])
     @pytest.mark.parametrize("change", FAILURES.values(), ids=FAILURES)
-    def test_after_a_bad_answer(self, folder, transport, tracker, path, change):
+    def test_after_a_bad_answer(
+        self, folder: Path, transport: str, tracker: Tracker, path: str, change: Change
+    ) -> None:
         with raw_server(transport, SERVED, fault=at(path, change)) as server:
             ota = quick_ota(folder, transport, server.port, attempts=2)
             with pytest.raises(ota_errors.OTAError):
@@ -281,7 +294,9 @@ class TestAllIsClosed:
 
     @pytest.mark.parametrize("command", ["", "USER", "PASS", "TYPE", "EPSV", "RETR", "done"])
     @pytest.mark.parametrize("reply", ["421 bye", "530 no", "not ftp", None])
-    def test_after_a_bad_reply(self, folder, tracker, command, reply):
+    def test_after_a_bad_reply(
+        self, folder: Path, tracker: Tracker, command: str, reply: str | None
+    ) -> None:
         # Without EPSV it would be PASV.
         with raw_server("ftp", SERVED, replies={"PASV": "530 no", command: reply}) as server:
             ota = quick_ota(folder, "ftp", server.port, attempts=2, timeout_s=0.05)
@@ -289,13 +304,15 @@ class TestAllIsClosed:
                 ota.update()
             assert tracker.still_open() == []
 
-    def test_after_an_update(self, folder, transport, tracker):
+    def test_after_an_update(self, folder: Path, transport: str, tracker: Tracker) -> None:
         with raw_server(transport, SERVED) as server:
             updates(quick_ota(folder, transport, server.port), folder)
         assert tracker.still_open() == []
 
-    def test_after_an_application_s_own_error(self, folder, transport, tracker):
-        def fail(done_bytes, total_bytes, what):
+    def test_after_an_application_s_own_error(
+        self, folder: Path, transport: str, tracker: Tracker
+    ) -> None:
+        def fail(done_bytes: int, total_bytes: int, what: str) -> None:
             raise KeyError(what)
 
         with raw_server(transport, SERVED) as server:
@@ -307,14 +324,16 @@ class TestAllIsClosed:
 class BadDisk:
     """Fails at one operation, counted from 1."""
 
-    def __init__(self, monkeypatch):
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.fails_at = self.count = 0
         monkeypatch.setattr(builtins, "open", self.counted(open, self.file))
         for name in ("mkdir", "remove", "rmdir"):
             monkeypatch.setattr(os, name, self.counted(getattr(os, name)))
 
-    def counted(self, operation, wrap=lambda result: result):
-        def counting(*words, **options):
+    def counted(
+        self, operation: Callable[..., Any], wrap: Callable[[Any], Any] = lambda result: result
+    ) -> Callable[..., Any]:
+        def counting(*words: Any, **options: Any) -> Any:
             self.count += 1
             if self.count == self.fails_at:
                 raise OSError(5, "the disk failed")
@@ -322,29 +341,31 @@ class BadDisk:
 
         return counting
 
-    def file(self, opened):
+    def file(self, opened: IO[Any]) -> "BadFile":
         return BadFile(self, opened)
 
 
 class BadFile:
-    def __init__(self, disk, opened):
+    readline: Callable[[], str]
+
+    def __init__(self, disk: BadDisk, opened: IO[Any]) -> None:
         self.opened = opened
         for name in ("read", "readinto", "readline", "write", "flush"):
             if hasattr(opened, name):
                 setattr(self, name, disk.counted(getattr(opened, name)))
         self.close, self.seek, self.tell = opened.close, opened.seek, opened.tell
 
-    def __enter__(self):
+    def __enter__(self) -> "BadFile":
         return self
 
-    def __exit__(self, *error):
+    def __exit__(self, *error: object) -> None:
         self.close()
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[str]:
         return iter(self.readline, "")
 
 
-def start_until_settled(folder, action):
+def start_until_settled(folder: Path, action: str) -> None:
     """Start again as often as it takes, and do this with a release that is on trial."""
     for _ in range(9):
         ota = quick_ota(folder, "http", 9)
@@ -363,7 +384,7 @@ ENDS = [("confirm", [FEW_OLD, FEW_NEW]), ("rollback", [FEW_OLD])]
 FEW_SERVED = contents(manifest(FEW_OLD, FEW_NEW), FEW_NEW)
 
 
-def fail_at_each_operation(folder, monkeypatch):
+def fail_at_each_operation(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
     """Yield the number of the operation that fails, after the update in which it does."""
     disk = BadDisk(monkeypatch)
     with raw_server("http", FEW_SERVED) as server:
@@ -380,7 +401,9 @@ def fail_at_each_operation(folder, monkeypatch):
                 return
 
 
-def test_a_disk_that_fails_at_any_operation(tmp_path, tracker, monkeypatch):
+def test_a_disk_that_fails_at_any_operation(
+    tmp_path: Path, tracker: Tracker, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """All is closed, the error is the library's own, and no release is half there."""
     folder = tmp_path / "device"
     results = []

@@ -2,6 +2,8 @@
 
 import itertools
 import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 import pytest
 
@@ -22,18 +24,18 @@ PIECE_BYTES = 4096
 class OnceAt:
     """Stops after so many bytes of what is said for a path, once each time it is armed."""
 
-    def __init__(self, path, ending):
+    def __init__(self, path: str, ending: str) -> None:
         self.path = path
         self.ending = ending
         self.keep = self.said_bytes = 0
         self.is_armed = False
 
-    def arm(self, keep):
+    def arm(self, keep: int) -> None:
         self.keep = keep
         self.said_bytes = 0
         self.is_armed = True
 
-    def __call__(self, path, data):
+    def __call__(self, path: str, data: bytes) -> tuple[bytes, str]:
         if path.partition("?")[0] != self.path or not self.is_armed:
             return honest(path, data)
         before, self.said_bytes = self.said_bytes, self.said_bytes + len(data)
@@ -43,7 +45,13 @@ class OnceAt:
         return data[: self.keep - before], self.ending
 
 
-def break_at(tmp_path, transport, served, fault, positions):
+def break_at(
+    tmp_path: Path,
+    transport: str,
+    served: Mapping[str, bytes],
+    fault: OnceAt,
+    positions: Iterable[int],
+) -> list[list[int]]:
     """Update once for each position; return the waits of each, up to the answer's end."""
     waits = []
     with raw_server(transport, served, fault=fault) as server:
@@ -57,7 +65,7 @@ def break_at(tmp_path, transport, served, fault, positions):
     return waits
 
 
-def update(folder, transport, port):
+def update(folder: Path, transport: str, port: int) -> list[int]:
     """Update the device once more, as if it still had the old release; return its waits."""
     put(folder, OLD)
     for slot in folder.glob("slot?"):
@@ -73,14 +81,16 @@ def update(folder, transport, port):
 
 
 @pytest.mark.parametrize("ending", [CLOSE, RESET, STALL])
-def test_one_break_at_each_byte_of_a_file(tmp_path, transport, ending):
+def test_one_break_at_each_byte_of_a_file(tmp_path: Path, transport: str, ending: str) -> None:
     waits = break_at(tmp_path, transport, SERVED, OnceAt(FILE, ending), itertools.count())
     assert len(waits) >= len(NEW["flash/main.py"])
     assert all(waits)
 
 
 @pytest.mark.parametrize("ending, step", [(CLOSE, 5), (RESET, 1), (STALL, 37)])
-def test_one_break_at_each_byte_of_a_manifest(tmp_path, transport, ending, step):
+def test_one_break_at_each_byte_of_a_manifest(
+    tmp_path: Path, transport: str, ending: str, step: int
+) -> None:
     fault = OnceAt("/manifest.json", ending)
     waits = break_at(tmp_path, transport, SERVED, fault, itertools.count(0, step))
     assert len(waits) >= len(SERVED["/manifest.json"]) // step
@@ -88,7 +98,9 @@ def test_one_break_at_each_byte_of_a_manifest(tmp_path, transport, ending, step)
 
 
 @pytest.mark.parametrize("ending, step", [(LAST, 2), (RESET, 1), (STALL, 11)])
-def test_one_break_at_each_byte_of_what_an_ftp_server_replies(tmp_path, ending, step):
+def test_one_break_at_each_byte_of_what_an_ftp_server_replies(
+    tmp_path: Path, ending: str, step: int
+) -> None:
     waits = break_at(tmp_path, "ftp", SERVED, OnceAt(REPLY, ending), itertools.count(0, step))
     assert len(waits) > 160 // step
     # The last reply comes after the last byte of the last file: nobody waits for that.
@@ -96,7 +108,9 @@ def test_one_break_at_each_byte_of_what_an_ftp_server_replies(tmp_path, ending, 
 
 
 @pytest.mark.parametrize("ending", [CLOSE, RESET])
-def test_one_break_around_each_piece_of_a_firmware(tmp_path, transport, ending):
+def test_one_break_around_each_piece_of_a_firmware(
+    tmp_path: Path, transport: str, ending: str
+) -> None:
     head_bytes = 42 if transport == "http" else 0
     positions = [
         head_bytes + end + around
@@ -109,7 +123,7 @@ def test_one_break_around_each_piece_of_a_firmware(tmp_path, transport, ending):
     assert [slot.read_bytes() for slot in tmp_path.glob("slot?")] == [FIRMWARE]
 
 
-def test_the_head_of_an_answer_is_as_long_as_the_test_thinks():
+def test_the_head_of_an_answer_is_as_long_as_the_test_thinks() -> None:
     with raw_server("http", WITH_FIRMWARE) as server:
         assert len(server.answer(IMAGE, {})) == 42 + len(FIRMWARE)
 
@@ -129,7 +143,9 @@ SAMPLE = {
         for keep in positions
     ],
 )
-def test_micropython_survives_a_sample_of_them(tmp_path, transport, path, keep):
+def test_micropython_survives_a_sample_of_them(
+    tmp_path: Path, transport: str, path: str, keep: int
+) -> None:
     fault = OnceAt(path, RESET)
     fault.arm(keep)
     with raw_server(transport, SERVED, fault=fault) as server:
@@ -142,7 +158,7 @@ def test_micropython_survives_a_sample_of_them(tmp_path, transport, path, keep):
     assert device.tree() == NEW
 
 
-def test_waits_grow_and_differ(tmp_path):
+def test_waits_grow_and_differ(tmp_path: Path) -> None:
     put(tmp_path, OLD)
     waits = set()
     for _ in range(20):
@@ -158,7 +174,7 @@ def test_waits_grow_and_differ(tmp_path):
     assert len(waits) > 10
 
 
-def test_manifest_is_what_the_test_thinks():
+def test_manifest_is_what_the_test_thinks() -> None:
     assert [entry["dst_path"] for entry in json.loads(SERVED["/manifest.json"])["update"]] == [
         "flash/main.py"
     ]

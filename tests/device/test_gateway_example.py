@@ -3,6 +3,7 @@
 import re
 import subprocess
 import textwrap
+from pathlib import Path
 
 import pytest
 
@@ -20,12 +21,13 @@ OLD_RELEASE = PROJECT / "releases" / "1.0.0"
 def transcript() -> str:
     """Return what the README says that the example prints."""
     text = (PROJECT / "README.md").read_text()
-    block = re.search(r"(?:^    .*\n)+", text[text.index("    " + COMMAND) :], re.M)[0]
-    return textwrap.dedent(block).removeprefix(COMMAND)
+    block = re.search(r"(?:^    .*\n)+", text[text.index("    " + COMMAND) :], re.M)
+    assert block, "no transcript in the README"
+    return textwrap.dedent(block[0]).removeprefix(COMMAND)
 
 
 @pytest.fixture
-def output(tmp_path, interpreter) -> str:
+def output(tmp_path: Path, interpreter: str) -> str:
     command = [*interpreter_command(interpreter), str(EXAMPLE), "127.0.0.1"]
     with real_server(PROJECT / "releases", tmp_path / "state") as ports:
         done = subprocess.run(
@@ -39,11 +41,11 @@ def output(tmp_path, interpreter) -> str:
     return done.stdout
 
 
-def test_it_prints_what_the_readme_says(output):
+def test_it_prints_what_the_readme_says(output: str) -> None:
     assert output.splitlines() == transcript().splitlines()
 
 
-def test_it_leaves_a_new_and_an_old_device(output, tmp_path):
+def test_it_leaves_a_new_and_an_old_device(output: str, tmp_path: Path) -> None:
     for name, release in (("http", NEW_RELEASE), ("ftp", OLD_RELEASE)):
         folder = tmp_path / "gateway" / name
         found = {path.relative_to(folder) for path in folder.glob("[fs]*/**/*") if path.is_file()}
@@ -55,7 +57,7 @@ def test_it_leaves_a_new_and_an_old_device(output, tmp_path):
         )
 
 
-def test_it_shows_progress_up_to_all_bytes(output):
+def test_it_shows_progress_up_to_all_bytes(output: str) -> None:
     for part in output.split("1.0.0 to 1.0.1 over ")[1:]:
         steps = [tuple(map(int, step.groups())) for step in PROGRESS.finditer(part)]
         assert len(steps) > 5

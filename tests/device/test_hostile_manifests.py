@@ -2,10 +2,13 @@
 
 import json
 import os
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.device.conftest import raw_server
+from tests.support.device import Device
 from tests.support.library import DictionaryOTA, QuickBoard, Reset, ota_recovery
 from tests.support.update_tree import FIRMWARE, NEW, OLD, content_entry, contents, manifest
 
@@ -16,14 +19,14 @@ CONTENT = b"content\n"
 
 
 @pytest.fixture
-def ota(tmp_path):
+def ota(tmp_path: Path) -> DictionaryOTA:
     for path, content in {**OLD, "flash/OTA_VERSION.py": b"VERSION = '1.0.0'\n"}.items():
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_bytes(content)
     return DictionaryOTA(board=QuickBoard(tmp_path))
 
 
-def tree(folder):
+def tree(folder: Path) -> dict[str, bytes]:
     return {
         path.relative_to(folder).as_posix(): path.read_bytes()
         for path in folder.rglob("*")
@@ -31,7 +34,12 @@ def tree(folder):
     }
 
 
-def refuse(ota, tmp_path, text, error=ota_errors.ManifestError):
+def refuse(
+    ota: DictionaryOTA,
+    tmp_path: Path,
+    text: object,
+    error: type[Exception] = ota_errors.ManifestError,
+) -> str:
     """The manifest is refused, and nothing outside the library's own folder changes."""
     before = tree(tmp_path)
     ota.served = contents(manifest(OLD, NEW), NEW)
@@ -44,14 +52,14 @@ def refuse(ota, tmp_path, text, error=ota_errors.ManifestError):
     return str(caught.value)
 
 
-def with_file(**changes):
+def with_file(**changes: object) -> dict[str, Any]:
     """A good manifest but for one entry; None takes a member away."""
     entry = content_entry("http://h/x", CONTENT) | {"dst_path": "flash/x.py"} | changes
     entry = {name: value for name, value in entry.items() if value is not None}
     return {"delete": [], "new": [entry], "update": [], "version": "1.0.1"}
 
 
-def test_the_unchanged_one_is_good(ota, tmp_path):
+def test_the_unchanged_one_is_good(ota: DictionaryOTA, tmp_path: Path) -> None:
     ota.served = {"/x": CONTENT, "/manifest.json": json.dumps(with_file()).encode()}
     with pytest.raises(Reset):
         ota.update()
@@ -71,7 +79,7 @@ def test_the_unchanged_one_is_good(ota, tmp_path):
         None, 7, ["flash/x"], {"a": 1}, True,
     ],
 )  # fmt: skip
-def test_paths(ota, tmp_path, path):
+def test_paths(ota: DictionaryOTA, tmp_path: Path, path: object) -> None:
     refuse(ota, tmp_path, with_file(dst_path=path))
     refuse(ota, tmp_path, {"delete": [path], "new": [], "update": [], "version": "1.0.1"})
 
@@ -87,7 +95,7 @@ def test_paths(ota, tmp_path, path):
         {"URL": "http://h/\u00e9"}, {"URL": "http://h/" + "x" * 2000},
     ],
 )  # fmt: skip
-def test_entries(ota, tmp_path, changes):
+def test_entries(ota: DictionaryOTA, tmp_path: Path, changes: dict[str, Any]) -> None:
     refuse(ota, tmp_path, with_file(**changes))
 
 
@@ -95,14 +103,16 @@ def test_entries(ota, tmp_path, changes):
     "version",
     [None, 1, "", "x" * 65, "1'; import os #", '1"', "1\\", "1\n2", "1\t2", ["1"], {"v": 1}],
 )
-def test_versions(ota, tmp_path, version):
+def test_versions(ota: DictionaryOTA, tmp_path: Path, version: object) -> None:
     refuse(ota, tmp_path, {**with_file(), "version": version})
     firmware = content_entry("http://h/x", CONTENT) | {"version": version}
     refuse(ota, tmp_path, {**with_file(), "firmware": firmware})
 
 
 @pytest.mark.parametrize("previous", ["0.9", "1.0.0.0", 1, ""])
-def test_manifest_for_another_version(ota, tmp_path, previous):
+def test_manifest_for_another_version(
+    ota: DictionaryOTA, tmp_path: Path, previous: object
+) -> None:
     refuse(ota, tmp_path, {**with_file(), "previous_version": previous})
 
 
@@ -137,7 +147,7 @@ ENTRY = with_file()["new"][0]
         {"firmware": "1.0.1"},
     ],
 )
-def test_lists(ota, tmp_path, changes):
+def test_lists(ota: DictionaryOTA, tmp_path: Path, changes: dict[str, Any]) -> None:
     refuse(ota, tmp_path, {**with_file(), **changes})
 
 
@@ -163,39 +173,39 @@ def test_lists(ota, tmp_path, changes):
         b'{"a": ' + b"1" * 2000 + b', "version": "1.0.1"}',
     ],
 )  # fmt: skip
-def test_texts(ota, tmp_path, text):
+def test_texts(ota: DictionaryOTA, tmp_path: Path, text: bytes) -> None:
     refuse(ota, tmp_path, text)
 
 
-def test_a_list_twice_after_many_unknown_members(ota, tmp_path):
+def test_a_list_twice_after_many_unknown_members(ota: DictionaryOTA, tmp_path: Path) -> None:
     junk = "".join(f'"j{n}": 1, ' for n in range(100))
     text = '{"new": [], ' + junk + '"new": [], "version": "1.0.1"}'
     assert "twice" in refuse(ota, tmp_path, text.encode())
 
 
-def test_what_the_library_does_not_know_is_passed_over(ota, tmp_path):
+def test_what_the_library_does_not_know_is_passed_over(ota: DictionaryOTA, tmp_path: Path) -> None:
     made = {"zeta": [1.5e3, {"a": [None, True, "\u20ac\U0001f600"]}], **with_file(extra={"b": []})}
     ota.served = {"/x": CONTENT, "/manifest.json": json.dumps(made).encode()}
     with pytest.raises(Reset):
         ota.update()
 
 
-def test_a_manifest_larger_than_the_limit(ota, tmp_path):
+def test_a_manifest_larger_than_the_limit(ota: DictionaryOTA, tmp_path: Path) -> None:
     ota.manifest_limit_bytes = 1000
     text = b'{"a": [' + b"1," * 1000 + b'1], "version": "1.0.1"}'
     assert "larger than the limit" in refuse(ota, tmp_path, text)
 
 
-def test_an_update_larger_than_the_flash(ota, tmp_path):
+def test_an_update_larger_than_the_flash(ota: DictionaryOTA, tmp_path: Path) -> None:
     refuse(ota, tmp_path, with_file(size=10**15), ota_errors.SpaceError)
 
 
-def test_a_card_that_is_not_there(ota, tmp_path):
+def test_a_card_that_is_not_there(ota: DictionaryOTA, tmp_path: Path) -> None:
     ota.board.roots["sd"] = str(tmp_path / "nowhere")
     refuse(ota, tmp_path, with_file(dst_path="sd/x"), ota_errors.SpaceError)
 
 
-def test_a_release_that_brings_its_own_version_record(ota, tmp_path):
+def test_a_release_that_brings_its_own_version_record(ota: DictionaryOTA, tmp_path: Path) -> None:
     made = with_file(dst_path="flash/OTA_VERSION.py")
     ota.served = {"/x": CONTENT, "/manifest.json": json.dumps(made).encode()}
     with pytest.raises(Reset):
@@ -204,7 +214,7 @@ def test_a_release_that_brings_its_own_version_record(ota, tmp_path):
 
 
 @pytest.mark.parametrize("transport", ["ftp"])
-def test_line_ends_in_an_ftp_name(device):
+def test_line_ends_in_an_ftp_name(device: Device) -> None:
     device.install(OLD, "1.0.0")
     made = json.dumps(with_file(URL="http://h/x%0d%0aDELE%20y")).encode()
     with raw_server("ftp", {"/manifest.json": made, "/x": CONTENT}) as server:
@@ -223,7 +233,7 @@ def test_line_ends_in_an_ftp_name(device):
     ],
     ids=["deep", "many", "long", "blank"],
 )
-def test_huge_ones_fit_in_little_memory(device, text, error):
+def test_huge_ones_fit_in_little_memory(device: Device, text: bytes, error: str) -> None:
     device.heap = "160k"
     device.install(OLD, "1.0.0")
     with raw_server(device.transport, {"/manifest.json": text}) as server:
@@ -232,7 +242,7 @@ def test_huge_ones_fit_in_little_memory(device, text, error):
     assert device.tree() == OLD
 
 
-def test_firmware_that_is_no_image(device):
+def test_firmware_that_is_no_image(device: Device) -> None:
     device.install(OLD, "1.0.0")
     image = b"\x7fELF" + FIRMWARE[4:]
     with raw_server(device.transport, contents(manifest(OLD, NEW, image), NEW, image)) as server:
@@ -242,7 +252,7 @@ def test_firmware_that_is_no_image(device):
 
 
 @pytest.mark.parametrize("path", ["flash/sd/x", "flash/SD/x", "flash/flash/x"])
-def test_paths_that_are_others_where_flash_is_the_root(path):
+def test_paths_that_are_others_where_flash_is_the_root(path: str) -> None:
     roots = {"flash": "", "sd": "/sd"}
     with pytest.raises(ota_errors.ManifestError):
         ota_rules.checked_path(path, roots)
@@ -252,14 +262,14 @@ def test_paths_that_are_others_where_flash_is_the_root(path):
 class FoldingOS:
     """``os`` of a device whose file system finds a name under whatever letters, as FAT does."""
 
-    def __getattr__(self, name):
+    def __getattr__(self, name: str) -> Any:
         return getattr(os, name)
 
-    def stat(self, path):
+    def stat(self, path: str) -> os.stat_result:
         return os.stat(as_listed(path))
 
 
-def as_listed(path):
+def as_listed(path: str) -> str:
     found = ""
     for part in str(path).split("/")[1:]:
         names = os.listdir(found or "/") if os.path.isdir(found or "/") else []
@@ -269,7 +279,7 @@ def as_listed(path):
 
 
 @pytest.fixture
-def folding(ota, monkeypatch):
+def folding(ota: DictionaryOTA, monkeypatch: pytest.MonkeyPatch) -> DictionaryOTA:
     monkeypatch.setattr(ota_recovery, "os", FoldingOS())
     return ota
 
@@ -283,11 +293,13 @@ def folding(ota, monkeypatch):
         {"new": [ENTRY | {"dst_path": "flash/Lib/x.py"}]},
     ],
 )
-def test_other_letters_of_a_name_that_is_there(folding, tmp_path, changes):
+def test_other_letters_of_a_name_that_is_there(
+    folding: DictionaryOTA, tmp_path: Path, changes: dict[str, Any]
+) -> None:
     assert "other letters" in refuse(folding, tmp_path, {**with_file(), **changes})
 
 
-def test_letters_matter_where_the_file_system_says_so(ota, tmp_path):
+def test_letters_matter_where_the_file_system_says_so(ota: DictionaryOTA, tmp_path: Path) -> None:
     ota.served = {"/x": CONTENT}
     made = {**with_file(), "new": [ENTRY | {"dst_path": "flash/MAIN.py"}]}
     ota.served["/manifest.json"] = json.dumps(made).encode()
@@ -297,7 +309,9 @@ def test_letters_matter_where_the_file_system_says_so(ota, tmp_path):
     assert (tmp_path / "flash/main.py").read_bytes() == OLD["flash/main.py"]
 
 
-def test_boot_py_may_change_as_long_as_it_calls_ota_boot(ota, tmp_path):
+def test_boot_py_may_change_as_long_as_it_calls_ota_boot(
+    ota: DictionaryOTA, tmp_path: Path
+) -> None:
     boot_py = b"import time\nimport ota_boot\nota_boot.run()\n"
     entry = content_entry("http://h/boot", boot_py) | {"dst_path": "flash/boot.py"}
     ota.served = {"/boot": boot_py}
@@ -309,7 +323,9 @@ def test_boot_py_may_change_as_long_as_it_calls_ota_boot(ota, tmp_path):
     assert (tmp_path / "flash/boot.py").read_bytes() == boot_py
 
 
-def test_what_the_release_has_not_is_left_to_the_device(ota, tmp_path):
+def test_what_the_release_has_not_is_left_to_the_device(
+    ota: DictionaryOTA, tmp_path: Path
+) -> None:
     """A version record that is no text does not stop the device from being updated."""
     (tmp_path / "flash/OTA_VERSION.py").write_bytes(b"\xff\xfe\x00")
     assert ota.versions() == (None, None)
@@ -320,7 +336,7 @@ def test_what_the_release_has_not_is_left_to_the_device(ota, tmp_path):
 
 class TestAfterARollback:
     @pytest.fixture
-    def rolled_back(self, ota):
+    def rolled_back(self, ota: DictionaryOTA) -> DictionaryOTA:
         self.offer(ota, "1.0.1")
         with pytest.raises(Reset):
             ota.update()
@@ -329,22 +345,24 @@ class TestAfterARollback:
         assert ota.outcome() == ("rolled back", "1.0.1", "", "asked")
         return ota
 
-    def offer(self, ota, version):
+    def offer(self, ota: DictionaryOTA, version: str) -> None:
         made = {**with_file(), "version": version}
         ota.served = {"/x": CONTENT, "/manifest.json": json.dumps(made).encode()}
 
-    def test_the_same_release_is_left_alone(self, rolled_back):
-        said = []
+    def test_the_same_release_is_left_alone(self, rolled_back: DictionaryOTA) -> None:
+        said: list[str] = []
         rolled_back._recovery.log = said.append
         assert rolled_back.update() is False
         assert said == ["1.0.1 is not tried again: asked"]
 
-    def test_it_is_taken_again_if_the_application_says_so(self, rolled_back, tmp_path):
+    def test_it_is_taken_again_if_the_application_says_so(
+        self, rolled_back: DictionaryOTA, tmp_path: Path
+    ) -> None:
         with pytest.raises(Reset):
             rolled_back.update(again=True)
         assert (tmp_path / "flash/x.py").read_bytes() == CONTENT
 
-    def test_another_version_is_taken(self, rolled_back, tmp_path):
+    def test_another_version_is_taken(self, rolled_back: DictionaryOTA, tmp_path: Path) -> None:
         self.offer(rolled_back, "1.0.2")
         with pytest.raises(Reset):
             rolled_back.update()
@@ -352,7 +370,7 @@ class TestAfterARollback:
 
 
 @pytest.mark.parametrize("size", [0, 10**12])
-def test_a_firmware_of_no_possible_size(ota, tmp_path, size):
+def test_a_firmware_of_no_possible_size(ota: DictionaryOTA, tmp_path: Path, size: int) -> None:
     firmware = content_entry("http://h/x", CONTENT) | {"version": "1.0.1", "size": size}
     refuse(ota, tmp_path, {**with_file(), "firmware": firmware}, ota_errors.FirmwareError)
     assert not (tmp_path / "slot1").exists()

@@ -1,6 +1,7 @@
 """What a device loads: the transport that it uses, and nothing of an update before one comes."""
 
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -21,7 +22,9 @@ print(" ".join(name for name in sys.modules if name.startswith("ota_")))
 
 
 @pytest.mark.parametrize("used, unused", [("WiFiOTA", "ota_ftp"), ("FTPOTA", "ota_http")])
-def test_only_the_transport_in_use_is_loaded(used, unused, interpreter, tmp_path):
+def test_only_the_transport_in_use_is_loaded(
+    used: str, unused: str, interpreter: str, tmp_path: Path
+) -> None:
     code = CODE.format(str(LIBRARY), str(tmp_path), used)
     command = [*interpreter_command(interpreter), "-c", code]
     done = subprocess.run(command, capture_output=True, text=True, timeout=30)

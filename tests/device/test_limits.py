@@ -5,13 +5,15 @@ import hashlib
 import json
 import socket
 import time
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.device.conftest import raw_server
 from tests.support.device import Device
-from tests.support.library import Reset, files_below, put, quick_ota
-from tests.support.raw_servers import CLOSE, DRIP, REPLY, honest
+from tests.support.library import OTA, QuickBoard, Reset, files_below, put, quick_ota
+from tests.support.raw_servers import CLOSE, DRIP, REPLY, Change, Fault, honest
 from tests.support.update_tree import contents, manifest
 
 import ota_errors  # isort: skip  (tests.support.library has put it within reach)
@@ -26,7 +28,7 @@ MARGIN_S = 2.5
 UPDATED = None
 
 
-def end_of(ota):
+def end_of(ota: OTA) -> Exception | None:
     """Update, and return the error that it ends with, UPDATED if it ends well."""
     try:
         ota.update()
@@ -38,16 +40,16 @@ def end_of(ota):
 
 
 @pytest.fixture
-def folder(tmp_path):
+def folder(tmp_path: Path) -> Path:
     put(tmp_path, OLD)
     return tmp_path
 
 
-def only(path, change):
+def only(path: str, change: Change) -> Fault:
     return lambda asked, data: change(data) if asked.partition("?")[0] == path else (data, CLOSE)
 
 
-def dripping(path, at_once):
+def dripping(path: str, at_once: int) -> Fault:
     return only(path, lambda data: (data[:at_once], DRIP))
 
 
@@ -67,7 +69,9 @@ class TestDrip:
     """A byte now and then is no sign of life."""
 
     @pytest.mark.parametrize("transport, fault", DRIPS.values(), ids=DRIPS)
-    def test_ends_soon_after_the_time_out(self, folder, transport, fault):
+    def test_ends_soon_after_the_time_out(
+        self, folder: Path, transport: str, fault: Fault
+    ) -> None:
         with raw_server(transport, SERVED, fault=fault) as server:
             start_s = time.monotonic()
             error = end_of(quick_ota(folder, transport, server.port, attempts=1))
@@ -77,7 +81,9 @@ class TestDrip:
         assert files_below(folder) == OLD
 
     @pytest.mark.parametrize("transport, fault", DRIPS.values(), ids=DRIPS)
-    def test_ends_under_micropython_too(self, tmp_path, transport, fault):
+    def test_ends_under_micropython_too(
+        self, tmp_path: Path, transport: str, fault: Fault
+    ) -> None:
         with raw_server(transport, SERVED, fault=fault) as server:
             device = Device(tmp_path, "micropython", transport, server.port)
             device.install(OLD, "1.0.0")
@@ -89,7 +95,7 @@ class TestDrip:
         assert device.tree() == OLD
 
     @pytest.mark.parametrize("transport", ["http"])
-    def test_body_by_the_clock_of_the_machine(self, device):
+    def test_body_by_the_clock_of_the_machine(self, device: Device) -> None:
         """The head has come at once, and with it the credit of its bytes."""
         with raw_server("http", SERVED, fault=dripping(FILE, 45)) as server:
             device.port = server.port
@@ -102,7 +108,9 @@ class TestDrip:
         assert device.tree() == OLD
 
     @pytest.mark.parametrize("transport, fault", DRIPPING_BODIES.values(), ids=DRIPPING_BODIES)
-    def test_what_came_fast_buys_time_and_no_more(self, folder, transport, fault):
+    def test_what_came_fast_buys_time_and_no_more(
+        self, folder: Path, transport: str, fault: Fault
+    ) -> None:
         with raw_server(transport, SERVED, fault=fault) as server:
             ota = quick_ota(folder, transport, server.port, attempts=1, timeout_s=10)
             let_time_fly(ota.board, 10_000 / 32)
@@ -114,18 +122,18 @@ class TestDrip:
         assert 0.9 < took_s < 1 + MARGIN_S
 
 
-def let_time_fly(board, times):
+def let_time_fly(board: QuickBoard, times: float) -> None:
     """Let the board's clock go so many times as fast; poll() has one of its own."""
     start_s = time.monotonic()
     board.ticks_ms = lambda: int((time.monotonic() - start_s) * 1000 * times)
 
 
-def kept_part(folder):
+def kept_part(folder: Path) -> Path:
     return folder / "flash/.ota" / hashlib.sha256(LONG).hexdigest()[:24]
 
 
 @contextlib.contextmanager
-def unanswered_port():
+def unanswered_port() -> Iterator[int]:
     """A port whose queue of connections is full: the next one is not answered."""
     with contextlib.ExitStack() as stack:
         listener = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
@@ -136,7 +144,7 @@ def unanswered_port():
         yield listener.getsockname()[1]
 
 
-def test_connecting_ends_at_the_time_out(folder, transport):
+def test_connecting_ends_at_the_time_out(folder: Path, transport: str) -> None:
     with unanswered_port() as port:
         start_s = time.monotonic()
         error = end_of(quick_ota(folder, transport, port, attempts=1))
@@ -145,7 +153,7 @@ def test_connecting_ends_at_the_time_out(folder, transport):
     assert 0.1 < took_s < 0.2 + MARGIN_S
 
 
-def test_connecting_ends_under_micropython_too(tmp_path, transport):
+def test_connecting_ends_under_micropython_too(tmp_path: Path, transport: str) -> None:
     with unanswered_port() as port:
         device = Device(tmp_path, "micropython", transport, port)
         start_s = time.monotonic()
@@ -159,7 +167,9 @@ def test_connecting_ends_under_micropython_too(tmp_path, transport):
     "value, wait_ms",
     [("7", 7000), ("300", 300_000), ("301", 300_000), ("999999999999", 300_000)],
 )
-def test_a_server_may_ask_for_a_wait_of_five_minutes(folder, value, wait_ms):
+def test_a_server_may_ask_for_a_wait_of_five_minutes(
+    folder: Path, value: str, wait_ms: int
+) -> None:
     busy = f"HTTP/1.1 503 Busy\r\nRetry-After: {value}\r\nContent-Length: 0\r\n\r\n".encode()
     with raw_server("http", SERVED, fault=only(FILE, lambda data: (busy, CLOSE))) as server:
         ota = quick_ota(folder, "http", server.port, attempts=2)
@@ -168,7 +178,7 @@ def test_a_server_may_ask_for_a_wait_of_five_minutes(folder, value, wait_ms):
 
 
 @pytest.mark.parametrize("value", ["Wed, 21 Oct 2026 07:28:00 GMT", "-5", "\u00b2", ""])
-def test_any_other_wait_is_the_library_s_own(folder, value):
+def test_any_other_wait_is_the_library_s_own(folder: Path, value: str) -> None:
     busy = f"HTTP/1.1 503 Busy\r\nRetry-After: {value}\r\nContent-Length: 0\r\n\r\n".encode()
     with raw_server("http", SERVED, fault=only(FILE, lambda data: (busy, CLOSE))) as server:
         ota = quick_ota(folder, "http", server.port, attempts=2)
@@ -176,7 +186,7 @@ def test_any_other_wait_is_the_library_s_own(folder, value):
     assert 1000 <= ota.board.waits_ms[0] <= 2000
 
 
-def test_so_many_attempts_and_no_more(folder, transport):
+def test_so_many_attempts_and_no_more(folder: Path, transport: str) -> None:
     broken = only("/manifest.json", lambda data: (data[:50], CLOSE))
     with raw_server(transport, SERVED, fault=broken) as server:
         ota = quick_ota(folder, transport, server.port, attempts=4)
@@ -188,25 +198,25 @@ def test_so_many_attempts_and_no_more(folder, transport):
 
 class TestFailuresInARow:
     @staticmethod
-    def update(folder, transport, piece_bytes):
+    def update(folder: Path, transport: str, piece_bytes: int) -> Exception | None:
         """Fetch a long file, so much at a time, of which two failures in a row are too many."""
         fault = only(LONG_FILE, lambda data: (data[:piece_bytes], CLOSE))
         with raw_server(transport, SERVED, fault=with_length(fault)) as server:
             return end_of(quick_ota(folder, transport, server.port, attempts=2))
 
-    def test_progress_forgives_a_failure(self, folder, transport):
+    def test_progress_forgives_a_failure(self, folder: Path, transport: str) -> None:
         assert self.update(folder, transport, 17_000) is UPDATED
         assert files_below(folder) == NEW
 
-    def test_little_progress_does_not(self, folder, transport):
+    def test_little_progress_does_not(self, folder: Path, transport: str) -> None:
         assert isinstance(self.update(folder, transport, 15_000), ota_errors.LinkError)
         assert files_below(folder) == OLD
 
 
-def with_length(fault):
+def with_length(fault: Fault) -> Fault:
     """Count a fault's bytes from the body on, whatever the head's length."""
 
-    def changed(path, data):
+    def changed(path: str, data: bytes) -> tuple[bytes, str]:
         at = data.find(b"\r\n\r\n") + 4 if data.startswith(b"HTTP/") else 0
         body, ending = fault(path, data[at:])
         return data[:at] + body, ending
@@ -217,13 +227,13 @@ def with_length(fault):
 class Once:
     """Breaks the first answer for a path off, and changes those after it."""
 
-    def __init__(self, path, keep_bytes, after):
+    def __init__(self, path: str, keep_bytes: int, after: bytes) -> None:
         self.path = path
         self.keep_bytes = keep_bytes
         self.after = after
         self.is_first = True
 
-    def __call__(self, path, data):
+    def __call__(self, path: str, data: bytes) -> tuple[bytes, str]:
         if path != self.path:
             return honest(path, data)
         if self.is_first:
@@ -232,7 +242,7 @@ class Once:
         return self.after, CLOSE
 
 
-def test_http_file_shorter_than_what_came_of_it(folder):
+def test_http_file_shorter_than_what_came_of_it(folder: Path) -> None:
     short = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc"
     with raw_server("http", SERVED, fault=Once(FILE, 300, short)) as server:
         error = end_of(quick_ota(folder, "http", server.port))
@@ -241,7 +251,7 @@ def test_http_file_shorter_than_what_came_of_it(folder):
     assert files_below(folder) == OLD
 
 
-def test_ftp_file_shorter_than_what_came_of_it(folder):
+def test_ftp_file_shorter_than_what_came_of_it(folder: Path) -> None:
     replies = {"REST": "502 no", "done": "226 done"}
     with raw_server("ftp", SERVED, fault=Once(FILE, 300, b"abc"), replies=replies) as server:
         error = end_of(quick_ota(folder, "ftp", server.port))
@@ -250,7 +260,7 @@ def test_ftp_file_shorter_than_what_came_of_it(folder):
     assert files_below(folder) == OLD
 
 
-def test_contents_kept_from_another_manifest_are_forgotten(folder, transport):
+def test_contents_kept_from_another_manifest_are_forgotten(folder: Path, transport: str) -> None:
     broken = only(LONG_FILE, lambda data: (data[:40_000], CLOSE))
     with raw_server(transport, SERVED, fault=broken) as server:
         assert end_of(quick_ota(folder, transport, server.port, attempts=1))
@@ -264,14 +274,16 @@ def test_contents_kept_from_another_manifest_are_forgotten(folder, transport):
 
 
 @pytest.mark.parametrize("short_by, error", [(0, None), (1, ota_errors.ManifestError)])
-def test_a_manifest_may_be_as_large_as_the_limit(folder, transport, short_by, error):
+def test_a_manifest_may_be_as_large_as_the_limit(
+    folder: Path, transport: str, short_by: int, error: type[Exception] | None
+) -> None:
     limit_bytes = len(SERVED["/manifest.json"]) - short_by
     with raw_server(transport, SERVED) as server:
         ota = quick_ota(folder, transport, server.port, manifest_limit_bytes=limit_bytes)
         assert isinstance(end_of(ota), error or type(UPDATED))
 
 
-def http_answer(headers: bytes):
+def http_answer(headers: bytes) -> bytes:
     body = SERVED["/manifest.json"]
     return b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n" % len(body) + headers + b"\r\n" + body
 
@@ -285,7 +297,9 @@ def http_answer(headers: bytes):
         (b"X: " + b"y" * 1022 + b"\r\n", ota_errors.ServerError),
     ],
 )
-def test_64_lines_of_headers_of_1024_bytes(folder, headers, error):
+def test_64_lines_of_headers_of_1024_bytes(
+    folder: Path, headers: bytes, error: type[Exception] | None
+) -> None:
     fault = only("/manifest.json", lambda data: (http_answer(headers), CLOSE))
     with raw_server("http", SERVED, fault=fault) as server:
         assert isinstance(end_of(quick_ota(folder, "http", server.port)), error or type(UPDATED))
@@ -300,12 +314,14 @@ def test_64_lines_of_headers_of_1024_bytes(folder, headers, error):
         ("220 " + "x" * 1021, ota_errors.ServerError),
     ],
 )
-def test_64_lines_of_reply_of_1024_bytes(folder, greeting, error):
+def test_64_lines_of_reply_of_1024_bytes(
+    folder: Path, greeting: str, error: type[Exception] | None
+) -> None:
     with raw_server("ftp", SERVED, replies={"": greeting}) as server:
         assert isinstance(end_of(quick_ota(folder, "ftp", server.port)), error or type(UPDATED))
 
 
-def test_the_manifest_is_what_the_test_thinks():
+def test_the_manifest_is_what_the_test_thinks() -> None:
     assert [entry["dst_path"] for entry in json.loads(SERVED["/manifest.json"])["new"]] == [
         "flash/long.bin"
     ]

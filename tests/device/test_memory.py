@@ -16,16 +16,16 @@ MOST_GROWTH_BYTES = 512
 
 
 @pytest.fixture(autouse=True, scope="module")
-def micropython():
+def micropython() -> None:
     interpreter_command("micropython")  # skips where there is none
 
 
-def test_import():
+def test_import() -> None:
     assert import_bytes(LIBRARY)[0] < MOST_IMPORT_BYTES
 
 
 @pytest.mark.parametrize("transport", SERVERS)
-def test_peak_of_an_update_its_install_and_its_end(transport):
+def test_peak_of_an_update_its_install_and_its_end(transport: str) -> None:
     peaks = []
     for count in (10, 200):
         release = Release(count, FIRMWARE_BYTES)

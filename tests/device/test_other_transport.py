@@ -2,6 +2,9 @@
 
 import os
 import threading
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,30 +20,30 @@ class UARTOTA(OTA):
     All that a transport has to have is here: ``connect``, ``open`` and a stream.
     """
 
-    def __init__(self, uart, **options):
+    def __init__(self, uart: "UART", **options: Any) -> None:
         super().__init__(**options)
         self.uart = uart
 
-    def connect(self):
+    def connect(self) -> None:
         self.uart.write(b"HELLO\n")
         assert self.uart.readline() == b"HELLO\n"
 
-    def open(self, path, offset):
+    def open(self, path: str, offset: int) -> "UARTStream":
         self.uart.write(BAUD_LINE % (offset, path.encode()))
         return UARTStream(self.uart, int(self.uart.readline()))
 
 
 class UARTStream:
-    def __init__(self, uart, size):
+    def __init__(self, uart: "UART", size: int) -> None:
         self.uart = uart
         self.left = size
 
-    def readinto(self, buf):
+    def readinto(self, buf: bytearray | memoryview) -> int:
         count = self.uart.readinto(memoryview(buf)[: self.left]) if self.left else 0
         self.left -= count
         return count
 
-    def close(self):
+    def close(self) -> None:
         # The line goes on: what is left of this answer must not be taken for the next.
         while self.left:
             self.left -= len(self.uart.read(min(self.left, 256)))
@@ -49,7 +52,7 @@ class UARTStream:
 class UART:
     """One end of a serial line."""
 
-    def __init__(self, read_fd, write_fd):
+    def __init__(self, read_fd: int, write_fd: int) -> None:
         self.reader = os.fdopen(read_fd, "rb", buffering=0)
         self.writer = os.fdopen(write_fd, "wb", buffering=0)
         self.readinto = self.reader.readinto
@@ -57,12 +60,12 @@ class UART:
         self.read = self.reader.read
         self.write = self.writer.write
 
-    def close(self):
+    def close(self) -> None:
         self.reader.close()
         self.writer.close()
 
 
-def serve(uart, served):
+def serve(uart: UART, served: Mapping[str, bytes]) -> None:
     for line in iter(uart.readline, b""):
         if line == b"HELLO\n":
             uart.write(line)
@@ -73,7 +76,7 @@ def serve(uart, served):
 
 
 @pytest.fixture
-def uart():
+def uart() -> Iterator[UART]:
     device_reads, peer_writes = os.pipe()
     peer_reads, device_writes = os.pipe()
     device, peer = UART(device_reads, device_writes), UART(peer_reads, peer_writes)
@@ -86,7 +89,7 @@ def uart():
     peer.close()
 
 
-def test_update_over_a_serial_line(tmp_path, uart):
+def test_update_over_a_serial_line(tmp_path: Path, uart: UART) -> None:
     for path, content in {**OLD, "flash/OTA_VERSION.py": b"VERSION = '1.0.0'\n"}.items():
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_bytes(content)
@@ -102,7 +105,7 @@ def test_update_over_a_serial_line(tmp_path, uart):
         assert (tmp_path / path).read_bytes() == content
 
 
-def test_a_transport_must_have_both_methods(tmp_path):
+def test_a_transport_must_have_both_methods(tmp_path: Path) -> None:
     ota = OTA(board=QuickBoard(tmp_path))
     with pytest.raises(NotImplementedError):
         ota.connect()

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.powercuts.__main__ import SCENARIOS, report, run, simulate
+from tests.powercuts.__main__ import SCENARIOS, Tally, report, run, simulate
 from tests.support.device import interpreter_command
 
 ALL = None
@@ -13,11 +13,13 @@ MOST_LOST = {"flash-fat": 0.35, "pycom-fat": 0.35}
 
 
 @pytest.fixture(autouse=True)
-def micropython():
+def micropython() -> None:
     interpreter_command("micropython")
 
 
-def try_cuts(kind, scenario, what, sample, capsys):
+def try_cuts(
+    kind: str, scenario: str, what: str, sample: int | None, capsys: pytest.CaptureFixture[str]
+) -> Tally:
     tally = run(kind, scenario, what, sample, workers=2)
     with capsys.disabled():
         print()
@@ -27,7 +29,7 @@ def try_cuts(kind, scenario, what, sample, capsys):
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
 @pytest.mark.parametrize("kind", SINGLES)
-def test_single_cuts(kind, scenario, capsys):
+def test_single_cuts(kind: str, scenario: str, capsys: pytest.CaptureFixture[str]) -> None:
     tally = try_cuts(kind, scenario, "single", SINGLES[kind], capsys)
     assert tally.tried >= (SINGLES[kind] or 1000)
     if kind in MOST_LOST:
@@ -39,7 +41,7 @@ def test_single_cuts(kind, scenario, capsys):
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
 @pytest.mark.parametrize("kind", FIRSTS_OF_PAIRS)
-def test_pairs_of_cuts(kind, scenario, capsys):
+def test_pairs_of_cuts(kind: str, scenario: str, capsys: pytest.CaptureFixture[str]) -> None:
     tally = try_cuts(kind, scenario, "pairs", FIRSTS_OF_PAIRS[kind], capsys)
     assert tally.tried > 10 * FIRSTS_OF_PAIRS[kind]
     assert tally.survived == tally.tried, tally.first_losses
@@ -47,7 +49,7 @@ def test_pairs_of_cuts(kind, scenario, capsys):
 
 @pytest.mark.parametrize("scenario", ["confirm", "rollback"])
 @pytest.mark.parametrize("kind", ["lfs", "card-fat"])
-def test_nearly_full_flash(kind, scenario):
+def test_nearly_full_flash(kind: str, scenario: str) -> None:
     """What is accepted can be installed and undone, however little is left."""
     line = simulate(kind, scenario, "full", ["full"])[0]
     job, result, accepted = line.split()

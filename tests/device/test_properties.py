@@ -3,6 +3,7 @@
 import json
 import posixpath
 import re
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -28,22 +29,24 @@ VALUES = st.recursive(
 class Stream:
     """Gives as much as it likes at a time, as a connection does."""
 
-    def __init__(self, data, step):
+    def __init__(self, data: bytes, step: int) -> None:
         self.data = data
         self.step = step
 
-    def readinto(self, buf):
+    def readinto(self, buf: bytearray | memoryview) -> int:
         count = min(self.step, len(buf), len(self.data))
         buf[:count], self.data = self.data[:count], self.data[count:]
         return count
 
 
-def reader(text, step=7, buffer_bytes=16):
+def reader(text: bytes, step: int = 7, buffer_bytes: int = 16) -> Any:
     return ota_json.JSONReader(Stream(text, step), bytearray(buffer_bytes), 10**6)
 
 
 @given(SCALARS, st.booleans(), st.integers(1, 20), st.integers(1, 20))
-def test_scalars_are_what_json_says(value, ascii_only, step, buffer_bytes):
+def test_scalars_are_what_json_says(
+    value: object, ascii_only: bool, step: int, buffer_bytes: int
+) -> None:
     text = json.dumps(value, ensure_ascii=ascii_only).encode()
     read = reader(text, step, buffer_bytes)
     assert read.scalar() == value
@@ -54,14 +57,14 @@ FLOATS = st.floats(allow_nan=False, allow_infinity=False)
 
 
 @given(FLOATS | st.integers(-(10**20), 10**20))
-def test_skip_takes_any_number(value):
+def test_skip_takes_any_number(value: object) -> None:
     read = reader(json.dumps(value).encode())
     read.skip()
     read.finish()
 
 
 @given(st.text('[]{},:"\\ -truefalsn01.@', max_size=12))
-def test_skip_takes_no_word_that_json_has_not(text):
+def test_skip_takes_no_word_that_json_has_not(text: str) -> None:
     read = reader(text.encode())
     try:
         read.skip()
@@ -74,7 +77,7 @@ def test_skip_takes_no_word_that_json_has_not(text):
 
 
 @given(VALUES, st.integers(1, 20))
-def test_skip_passes_over_one_value_and_no_more(value, step):
+def test_skip_passes_over_one_value_and_no_more(value: object, step: int) -> None:
     read = reader(json.dumps([value, "after"]).encode(), step)
     items = read.items()
     next(items)
@@ -84,7 +87,7 @@ def test_skip_passes_over_one_value_and_no_more(value, step):
 
 
 @given(st.binary(max_size=200))
-def test_whatever_comes_is_read_or_refused(data):
+def test_whatever_comes_is_read_or_refused(data: bytes) -> None:
     read = reader(data)
     try:
         read.skip()
@@ -98,7 +101,7 @@ PATHS = st.one_of(st.text(max_size=250), st.lists(NAMES, max_size=8).map("/".joi
 
 
 @given(PATHS)
-def test_no_accepted_path_leads_outside(path):
+def test_no_accepted_path_leads_outside(path: str) -> None:
     try:
         accepted = ota_rules.checked_path(path, ROOTS)
     except ota_errors.ManifestError:
@@ -110,17 +113,17 @@ def test_no_accepted_path_leads_outside(path):
 
 
 @given(st.text(max_size=80))
-def test_an_accepted_version_can_stand_in_a_python_string(version):
+def test_an_accepted_version_can_stand_in_a_python_string(version: str) -> None:
     try:
         accepted = ota_rules.checked_version(version)
     except ota_errors.ManifestError:
         return
     if all(char >= " " and char not in "\x7f\x85\u2028\u2029" for char in accepted):
-        found = {}
+        found: dict[str, object] = {}
         exec(f"VERSION = '{accepted}'\n", found)
         assert found["VERSION"] == version
 
 
 @pytest.mark.parametrize("path", ["flash/main.py", "flash/lib/a b.py", "sd/gr\u00fc\u00dfe.txt"])
-def test_ordinary_paths_are_accepted(path):
+def test_ordinary_paths_are_accepted(path: str) -> None:
     assert ota_rules.checked_path(path, ROOTS) == path

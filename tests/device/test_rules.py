@@ -1,6 +1,8 @@
 """Two entries of one manifest that are one place, and what the library's own folder may hold."""
 
 import json
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,16 +17,16 @@ CONTENT = b"content\n"
 
 
 @pytest.fixture
-def folder(tmp_path):
+def folder(tmp_path: Path) -> Path:
     put(tmp_path, OLD)
     return tmp_path
 
 
-def entry(path):
+def entry(path: str) -> dict[str, Any]:
     return content_entry("http://h/x", CONTENT) | {"dst_path": path}
 
 
-def update(folder, **lists):
+def update(folder: Path, **lists: object) -> None:
     made = {"delete": [], "new": [], "update": [], "version": "1.0.1", **lists}
     served = {"/manifest.json": json.dumps(made).encode(), "/x": CONTENT}
     with raw_server("http", served) as server:
@@ -40,7 +42,7 @@ def update(folder, **lists):
         {"delete": ["/flash/main.py", "flash/main.py"]},
     ],
 )
-def test_a_path_with_a_slash_is_the_one_without(folder, lists):
+def test_a_path_with_a_slash_is_the_one_without(folder: Path, lists: dict[str, list[Any]]) -> None:
     with pytest.raises(ota_errors.ManifestError):
         update(folder, **lists)
     assert files_below(folder) == OLD
@@ -54,13 +56,13 @@ def test_a_path_with_a_slash_is_the_one_without(folder, lists):
         {"new": [entry("flash/a")], "update": [entry("flash/a/b/c")]},
     ],
 )
-def test_a_file_is_no_folder_of_another(folder, lists):
+def test_a_file_is_no_folder_of_another(folder: Path, lists: dict[str, list[Any]]) -> None:
     with pytest.raises(ota_errors.ManifestError):
         update(folder, **lists)
     assert files_below(folder) == OLD
 
 
-def test_old_clients_paths_begin_with_a_slash(folder):
+def test_old_clients_paths_begin_with_a_slash(folder: Path) -> None:
     with pytest.raises(Reset):
         update(folder, new=[entry("/flash/x")], delete=["/flash/main.py"])
     assert files_below(folder) == {"flash/x": CONTENT}
@@ -68,7 +70,9 @@ def test_old_clients_paths_begin_with_a_slash(folder):
 
 @pytest.mark.parametrize("name", ["source", "outcome", "draft", "manifest", "slot", "journal"])
 @pytest.mark.parametrize("damage", [b"\xff\xfe\x00", b"", b"\t" * 9, b"x" * 5000])
-def test_damage_in_the_library_s_own_files_stops_no_update(folder, name, damage):
+def test_damage_in_the_library_s_own_files_stops_no_update(
+    folder: Path, name: str, damage: bytes
+) -> None:
     (folder / "flash/.ota").mkdir()
     (folder / "flash/.ota" / name).write_bytes(damage)
     with pytest.raises(Reset):
@@ -81,13 +85,13 @@ def test_damage_in_the_library_s_own_files_stops_no_update(folder, name, damage)
 
 @pytest.mark.parametrize("note", [b"back\tasked\n", b"trial\t\n", b"boot\t\n", b"tried\t\n"])
 @pytest.mark.parametrize("tail", [b"", b"\xff", b"\0" * 40])
-def test_a_note_that_was_cut_short_stops_no_boot(folder, note, tail):
+def test_a_note_that_was_cut_short_stops_no_boot(folder: Path, note: bytes, tail: bytes) -> None:
     with pytest.raises(Reset):
         update(folder, new=[entry("flash/x")])
     journal = (folder / "flash/.ota/journal").read_bytes()
     for size in range(len(note)):
         (folder / "flash/.ota/journal").write_bytes(journal + b"\n" + note[:size] + tail)
-        said = []
+        said: list[str] = []
         ota = quick_ota(folder, "http", 9)
         try:
             state = ota_recovery.recover(ota.board, said.append)

@@ -1,6 +1,7 @@
 """Updates from the real server, over each transport, on CPython and on MicroPython."""
 
 import hashlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -33,7 +34,7 @@ FIRMWARES = {
 
 
 @pytest.fixture(scope="module")
-def ports(tmp_path_factory) -> dict[str, int]:
+def ports(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, int]]:
     folder = tmp_path_factory.mktemp("server")
     root = folder / "releases"
     for product, releases in RELEASES.items():
@@ -63,12 +64,12 @@ def release(tree: dict[str, bytes]) -> dict[str, bytes]:
     return {**tree, "flash/always.txt": b"there\n"}
 
 
-def update(updated: Device, **options) -> None:
+def update(updated: Device, **options: object) -> None:
     boot = updated.boot("update", **options)
     assert boot.was_reset, boot.lines
 
 
-def test_update_then_confirm(device):
+def test_update_then_confirm(device: Device) -> None:
     device.install(release(OLD), "1.0.0")
     update(device)
     boot = device.boot("confirm")
@@ -83,7 +84,7 @@ def test_update_then_confirm(device):
     assert device.boot("update").last("result") == "False"
 
 
-def test_goes_back_after_so_many_boots(device):
+def test_goes_back_after_so_many_boots(device: Device) -> None:
     device.install(release(OLD), "1.0.0")
     update(device, trial_boots=2)
     for _ in range(2):
@@ -99,7 +100,7 @@ def test_goes_back_after_so_many_boots(device):
     assert not (device.folder / "flash/fresh").exists()
 
 
-def test_goes_back_on_demand(device):
+def test_goes_back_on_demand(device: Device) -> None:
     device.install(release(OLD), "1.0.0")
     update(device)
     device.boot("rollback")
@@ -110,20 +111,20 @@ def test_goes_back_on_demand(device):
     assert "no release is on trial" in device.boot("rollback").last("error")
 
 
-def test_no_update_while_one_is_on_trial(device):
+def test_no_update_while_one_is_on_trial(device: Device) -> None:
     device.install(release(OLD), "1.0.0")
     update(device)
     assert device.boot("update").last("error").startswith("StateError an update is on trial")
 
 
-def test_first_install(device):
+def test_first_install(device: Device) -> None:
     update(device)
     boot = device.boot("confirm")
     assert device.tree() == release(NEW)
     assert boot.outcome == ("installed", "1.0.1", "", "")
 
 
-def test_unknown_base_fetches_only_what_is_missing(device):
+def test_unknown_base_fetches_only_what_is_missing(device: Device) -> None:
     device.install(release({**NEW, "flash/own.txt": b"of the device\n"}), "0.9")
     (device.folder / "flash/main.py").write_bytes(b"something else\n")
     boot = device.boot("update")
@@ -133,14 +134,14 @@ def test_unknown_base_fetches_only_what_is_missing(device):
     assert device.tree() == release({**NEW, "flash/own.txt": b"of the device\n"})
 
 
-def test_product_and_odd_names(device):
+def test_product_and_odd_names(device: Device) -> None:
     device.install(release({}), "1.0.0")
     update(device, product="odd", device="meter 7/&")
     device.boot("confirm", product="odd")
     assert device.tree() == release(ODD_NAMES)
 
 
-def test_firmware_only_keeps_the_files_version(device):
+def test_firmware_only_keeps_the_files_version(device: Device) -> None:
     device.install(release(OLD), "1.0.0", "1.0.1")
     update(device, product="firmware-only")
     boot = device.boot("confirm")
@@ -149,7 +150,7 @@ def test_firmware_only_keeps_the_files_version(device):
     assert device.boot("update", product="firmware-only").last("result") == "False"
 
 
-def test_release_with_the_same_files_comes_to_rest(device):
+def test_release_with_the_same_files_comes_to_rest(device: Device) -> None:
     """A manifest that lists no file may mean either; at rest after two rounds at most."""
     device.install(release(OLD), "1.0.0")
     rounds = 0
@@ -160,7 +161,7 @@ def test_release_with_the_same_files_comes_to_rest(device):
     assert device.boot().versions == ("1.0.1", "1.0.1")
 
 
-def test_host_name_and_progress(device):
+def test_host_name_and_progress(device: Device) -> None:
     device.install(release(OLD), "1.0.0")
     boot = device.boot("update", host="localhost")
     assert boot.was_reset
@@ -169,7 +170,7 @@ def test_host_name_and_progress(device):
     assert steps[-1][0] == steps[-1][1]
 
 
-def test_firmware_for_a_board_that_takes_none(device):
+def test_firmware_for_a_board_that_takes_none(device: Device) -> None:
     device.install(release(OLD), "1.0.0")
     boot = device.boot("update", slot_bytes=0)
     assert boot.last("error").startswith("FirmwareError")
@@ -178,14 +179,14 @@ def test_firmware_for_a_board_that_takes_none(device):
     assert device.boot("confirm", slot_bytes=0).versions == ("1.0.1", None)
 
 
-def test_firmware_larger_than_the_slot(device):
+def test_firmware_larger_than_the_slot(device: Device) -> None:
     device.install(release(OLD), "1.0.0")
     boot = device.boot("update", slot_bytes=len(FIRMWARE) - 1)
     assert boot.last("error").startswith("FirmwareError")
     assert not (device.folder / "slot1").exists()
 
 
-def test_legacy_server(device, tmp_path):
+def test_legacy_server(device: Device, tmp_path: Path) -> None:
     """A fleet that is being moved: both libraries ask the same server."""
     root = tmp_path / "releases"
     write_releases(root, RELEASES[""])

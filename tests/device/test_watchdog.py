@@ -3,10 +3,14 @@
 import contextlib
 import os
 import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.support.board import SimulatedBoard
+from tests.support.device import Boot
 from tests.support.library import DictionaryOTA, QuickBoard, Reset, ota_recovery, put, quick_ota
 from tests.support.raw_servers import STALL, RawHTTPServer
 from tests.support.update_tree import contents, manifest
@@ -37,14 +41,19 @@ def many(what: bytes) -> dict[str, bytes]:
 
 
 @pytest.fixture
-def events(monkeypatch):
+def events(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """A list that gets a word for each file that is hashed, copied or removed."""
-    found = []
-    pour, remove = ota_recovery._pour, os.remove
-    monkeypatch.setattr(
-        ota_recovery, "_pour", lambda *words: found.append("worked") or pour(*words)
-    )
-    monkeypatch.setattr(os, "remove", lambda *words: found.append("worked") or remove(*words))
+    found: list[str] = []
+
+    def noted(work: Callable[..., Any]) -> Callable[..., Any]:
+        def noting(*words: Any) -> Any:
+            found.append("worked")
+            return work(*words)
+
+        return noting
+
+    monkeypatch.setattr(ota_recovery, "_pour", noted(ota_recovery._pour))
+    monkeypatch.setattr(os, "remove", noted(os.remove))
     return found
 
 
@@ -53,7 +62,7 @@ def most_in_a_row(events: list[str]) -> int:
 
 
 @pytest.mark.parametrize("after", ["confirm", "rollback"])
-def test_it_is_fed_for_every_file(tmp_path, events, after):
+def test_it_is_fed_for_every_file(tmp_path: Path, events: list[str], after: str) -> None:
     old, new = many(b"old\n"), many(b"new\n") | {"flash/lib/file00.py": b""}
     put(tmp_path, old)
     ota = DictionaryOTA(board=QuickBoard(tmp_path))
@@ -67,7 +76,7 @@ def test_it_is_fed_for_every_file(tmp_path, events, after):
     assert 0 < most_in_a_row(events) <= MOST_STEPS
 
 
-def test_it_is_fed_before_it_connects(tmp_path, transport):
+def test_it_is_fed_before_it_connects(tmp_path: Path, transport: str) -> None:
     put(tmp_path, many(b"old\n"))
     fed = []
     with socket.create_server(("127.0.0.1", 0)) as closed:
@@ -87,7 +96,9 @@ class TestOnABoard:
     """The watchdog there bites after five seconds of the board's own time."""
 
     @staticmethod
-    def start(tmp_path, kind, fed, timeout_s, port, **settings):
+    def start(
+        tmp_path: Path, kind: str, fed: bool, timeout_s: int, port: int, **settings: object
+    ) -> Boot:
         ssid = b"vehicle" if kind == "pycom" else b"workshop"
         main_py = MAIN_PY.replace(b"FED", str(fed).encode()).replace(b"workshop", ssid)
         if kind == "pycom":
@@ -98,7 +109,7 @@ class TestOnABoard:
 
     @pytest.mark.parametrize("kind", ["pycom", "esp32", "rp2"])
     @FED_OR_NOT
-    def test_wifi_that_never_comes(self, tmp_path, kind, fed):
+    def test_wifi_that_never_comes(self, tmp_path: Path, kind: str, fed: bool) -> None:
         boot = self.start(tmp_path, kind, fed, 4, 0, wifi="absent")
         assert len(boot.all("ended:")) == fed
         # The application is over then, and feeds it no more.
@@ -106,7 +117,7 @@ class TestOnABoard:
 
     @pytest.mark.parametrize("kind", ["pycom", "esp32", "rp2"])
     @FED_OR_NOT
-    def test_server_that_falls_silent(self, tmp_path, kind, fed):
+    def test_server_that_falls_silent(self, tmp_path: Path, kind: str, fed: bool) -> None:
         silent = RawHTTPServer({"/manifest.json": b"null"}, lambda path, data: (b"", STALL))
         with silent as server:
             boot = self.start(tmp_path, kind, fed, 1, server.port)

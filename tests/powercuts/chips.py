@@ -20,12 +20,19 @@ class Power:
     Cut 2 * n comes before write n, cut 2 * n + 1 in the middle of it.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.on = True
         self.writes = 0
-        self.cuts = []
+        self.half = 0
+        self.cuts: list[int] = []
 
-    def write(self, memory, start, data, erases=False):
+    def write(
+        self,
+        memory: bytearray,
+        start: int,
+        data: bytes | bytearray | memoryview,
+        erases: bool = False,
+    ) -> None:
         """Write ``data``, or half of it; what ``erases`` is blank then, as that takes longest."""
         if self._fails():
             if self.half and erases:
@@ -36,13 +43,13 @@ class Power:
             raise PowerCut
         memory[start : start + len(data)] = data
 
-    def write_record(self, memory, data):
+    def write_record(self, memory: bytearray, data: bytes) -> None:
         """Write a bootloader's record: it has two, and takes the other if one is torn."""
         if self._fails():
             raise PowerCut
         memory[:] = data
 
-    def _fails(self):
+    def _fails(self) -> bool:
         if not self.on:
             raise PowerCut
         if self.cuts and self.writes == self.cuts[0] // 2:
@@ -61,20 +68,20 @@ class FlashChip:
     which ``erases`` it before if the sector lies on flash.
     """
 
-    def __init__(self, power, memory, block_bytes, erases):
+    def __init__(self, power: Power, memory: bytearray, block_bytes: int, erases: bool) -> None:
         self.power = power
         self.memory = memory
         self.block_bytes = block_bytes
         self.erases = erases
 
-    def readblocks(self, block, buf, offset=0):
+    def readblocks(self, block: int, buf: bytearray, offset: int = 0) -> int:
         if not self.power.on:
             return EIO  # no exception here: the garbage collector may be asking
         start = block * self.block_bytes + offset
         buf[:] = self.memory[start : start + len(buf)]
         return 0
 
-    def writeblocks(self, block, buf, offset=0):
+    def writeblocks(self, block: int, buf: bytearray, offset: int = 0) -> int:
         if not self.power.on:
             return EIO
         view = memoryview(buf)
@@ -83,13 +90,13 @@ class FlashChip:
             self.write(start + at, view[at : at + self.block_bytes])
         return 0
 
-    def write(self, start, data):
+    def write(self, start: int, data: bytes | memoryview) -> None:
         self.power.write(self.memory, start, data, self.erases)
 
-    def sync(self):
+    def sync(self) -> None:
         pass
 
-    def ioctl(self, op, arg):
+    def ioctl(self, op: int, arg: int) -> int:
         if op in (3, 6) and not self.power.on:
             return EIO
         if op == 3:
@@ -111,7 +118,7 @@ class CachedFlashChip(FlashChip):
 
     unit = None
 
-    def readblocks(self, block, buf, offset=0):
+    def readblocks(self, block: int, buf: bytearray, offset: int = 0) -> int:
         if not self.power.on:
             return EIO
         for at in range(0, len(buf), self.block_bytes):
@@ -119,17 +126,17 @@ class CachedFlashChip(FlashChip):
             buf[at : at + self.block_bytes] = self.cache[start : start + self.block_bytes]
         return 0
 
-    def write(self, start, data):
+    def write(self, start: int, data: bytes | memoryview) -> None:
         start = self._load(start)
         self.cache[start : start + len(data)] = data
         self.dirty = True
 
-    def sync(self):
+    def sync(self) -> None:
         if self.unit is not None and self.dirty:
             self.dirty = False
             self.power.write(self.memory, self.unit * UNIT_BYTES, self.cache, True)
 
-    def _load(self, start):
+    def _load(self, start: int) -> int:
         unit = start // UNIT_BYTES
         if unit != self.unit:
             self.sync()
@@ -142,22 +149,22 @@ class CachedFlashChip(FlashChip):
 class Chip:
     """Two firmware slots; ``running`` is the one that the device has started from."""
 
-    def __init__(self, power):
+    def __init__(self, power: Power) -> None:
         self.power = power
         self.slots = [bytearray(SLOT_BYTES), bytearray(SLOT_BYTES)]
         # Slot to boot, and whether that is on trial.
         self.record = bytearray(b"\0\0")
         self.running = 0
 
-    def manufacture(self):
+    def manufacture(self) -> None:
         self.record[:] = b"\0\0"
         for slot in self.slots:
             slot[:] = b"\xe9" + bytes(SLOT_BYTES - 1)
 
-    def start(self):
+    def start(self) -> None:
         self.running = self.record[0]
 
-    def image(self, size):
+    def image(self, size: int) -> bytes:
         return bytes(self.slots[self.running][:size])
 
 
@@ -166,7 +173,7 @@ class Esp32(Chip):
 
     name = "esp32"
 
-    def start(self):
+    def start(self) -> None:
         slot, trial = self.record
         if trial == 2:
             slot, trial = 1 - slot, 0
@@ -175,49 +182,49 @@ class Esp32(Chip):
             self.power.write_record(self.record, record)
         self.running = slot
 
-    def module(self):  # noqa: C901 - a stand-in with many members
+    def module(self) -> type:  # noqa: C901 - a stand-in with many members
         chip = self
 
         class Partition:
             RUNNING = 0
             TYPE_APP = 0
 
-            def __init__(self, which):
+            def __init__(self, which: int) -> None:
                 self.slot = chip.running
 
-            def get_next_update(self):
+            def get_next_update(self) -> "Partition":
                 other = Partition(0)
                 other.slot = 1 - chip.running
                 return other
 
-            def info(self):
+            def info(self) -> tuple[int, int, int, int, str, bool]:
                 return (0, 0, 0, SLOT_BYTES, f"ota_{self.slot}", False)
 
-            def readblocks(self, block, buf):
+            def readblocks(self, block: int, buf: bytearray) -> None:
                 buf[:] = chip.slots[self.slot][block * 4096 : block * 4096 + len(buf)]
 
-            def writeblocks(self, block, buf):
+            def writeblocks(self, block: int, buf: bytearray) -> None:
                 assert self.slot != chip.running and len(buf) % 4096 == 0
                 chip.power.write(chip.slots[self.slot], block * 4096, buf, True)
 
-            def set_boot(self):
+            def set_boot(self) -> None:
                 if chip.slots[self.slot][0] != 0xE9:
                     raise OSError(-5379)
                 chip.power.write_record(chip.record, bytes((self.slot, 1)))
 
             @staticmethod
-            def find(kind, label=None):
+            def find(kind: int, label: str = "") -> list["Partition"]:
                 found = Partition(0)
                 found.slot = int(label[-1])
                 return [found]
 
             @staticmethod
-            def mark_app_valid_cancel_rollback():
+            def mark_app_valid_cancel_rollback() -> None:
                 if chip.record != bytes((chip.running, 0)):
                     chip.power.write_record(chip.record, bytes((chip.running, 0)))
 
         class Module:
-            pass
+            Partition: type
 
         Module.Partition = Partition
         return Module
@@ -229,12 +236,12 @@ class Pycom(Chip):
     name = "pycom"
     NAMES = ("Factory", "ota_0")
 
-    def start(self):
+    def start(self) -> None:
         super().start()
-        self.at = None
+        self.at: int | None = None
         self.finished = False
 
-    def module(self):
+    def module(self) -> type:
         chip = self
 
         class Module:
@@ -242,34 +249,37 @@ class Pycom(Chip):
             OTA_0 = 1
 
             @staticmethod
-            def ota_start():
+            def ota_start() -> None:
                 assert not chip.finished, "would write over the running slot"
                 chip.at = 0
 
             @staticmethod
-            def ota_write(data):
+            def ota_write(data: bytes) -> None:
+                assert chip.at is not None, "would write at address 0"
                 assert 0 < len(data) <= 4096 and chip.at + len(data) <= SLOT_BYTES
                 chip.power.write(chip.slots[1 - chip.running], chip.at, data, True)
                 chip.at += len(data)
 
             @staticmethod
-            def ota_verify():
+            def ota_verify() -> bool:
                 return chip.slots[1 - chip.running][0] == 0xE9
 
             @staticmethod
-            def ota_finish():
+            def ota_finish() -> None:
                 chip.finished = True
                 chip.power.write_record(chip.record, bytes((1 - chip.running, 0)))
 
             @staticmethod
-            def bootmgr(boot_partition=None, reset=False):
+            def bootmgr(
+                boot_partition: int | None = None, reset: bool = False
+            ) -> tuple[str, str, str, str]:
                 if boot_partition is None:
                     return (chip.NAMES[chip.running], "LittleFS", "", "")
                 chip.power.write_record(chip.record, bytes((boot_partition, 0)))
                 raise Reset
 
             @staticmethod
-            def get_free_heap():
+            def get_free_heap() -> tuple[int, int]:
                 return (60000, 2500000)
 
         return Module
@@ -277,7 +287,7 @@ class Pycom(Chip):
 
 class Machine:
     @staticmethod
-    def reset():
+    def reset() -> None:
         raise Reset
 
     class Timer:
@@ -285,12 +295,12 @@ class Machine:
 
         ONE_SHOT = 0
 
-        def __init__(self, number=0):
+        def __init__(self, number: int = 0) -> None:
             pass
 
-        def init(self, mode, period, callback):
+        def init(self, mode: int, period: int, callback: object) -> None:
             pass
 
         @staticmethod
-        def Alarm(callback, seconds):
+        def Alarm(callback: object, seconds: int) -> None:
             return None

@@ -12,7 +12,7 @@ BOOT_PY = b"import ota_boot\nota_boot.run()\n"
 MAIN_PY = b"import OTA\nstart(OTA.OTA)\n"
 
 
-def library(folder, board):
+def library(folder: str, board: str) -> dict[str, bytes]:
     """Return the library's files as they are on the device."""
     files = {}
     names = list(MODULES)
@@ -23,7 +23,7 @@ def library(folder, board):
     return files
 
 
-def full_releases(library):
+def full_releases(library: dict[str, bytes]) -> tuple[dict[str, bytes], dict[str, bytes]]:
     """Return an old and a new release that differ in every way that there is."""
     old = {
         "flash/boot.py": BOOT_PY,
@@ -51,7 +51,7 @@ def full_releases(library):
     return old, new
 
 
-def small_releases(library):
+def small_releases(library: dict[str, bytes]) -> tuple[dict[str, bytes], dict[str, bytes]]:
     """Return two that differ little, for what is tried thousands of times.
 
     The recovery code is a stub that takes the real one from beside it: so that the stub
@@ -74,14 +74,20 @@ def small_releases(library):
     return old, new
 
 
-def record(version, firmware_version):
+def record(version: str, firmware_version: str | None) -> bytes:
     text = b"VERSION = '%s'\n" % version.encode()
     if firmware_version:
         text += b"FIRMWARE_VERSION = '%s'\n" % firmware_version.encode()
     return text
 
 
-def served(old, new, version, base, firmware=None):
+def served(
+    old: dict[str, bytes],
+    new: dict[str, bytes],
+    version: str,
+    base: str,
+    firmware: bytes | None = None,
+) -> dict[str, bytes]:
     """Return what a server has for the way from one tree to the other: path → bytes."""
     contents = {"/" + path: data for path, data in new.items()}
     contents["/manifest.json"] = manifest(old, new, version, base, firmware)
@@ -90,8 +96,10 @@ def served(old, new, version, base, firmware=None):
     return contents
 
 
-def manifest(old, new, version, base, firmware):
-    lists = {"delete": [], "new": [], "update": []}
+def manifest(
+    old: dict[str, bytes], new: dict[str, bytes], version: str, base: str, firmware: bytes | None
+) -> bytes:
+    lists: dict[str, list[str]] = {"delete": [], "new": [], "update": []}
     for path in sorted(set(old) | set(new)):
         if old.get(path) == new.get(path):
             continue
@@ -111,7 +119,7 @@ def manifest(old, new, version, base, firmware):
     return ("{" + ",".join(members) + "}").encode()
 
 
-def described(url, content):
+def described(url: str, content: bytes) -> str:
     digest = "".join(f"{byte:02x}" for byte in hashlib.sha256(content).digest())
     return f'"URL":"http://h{url}","sha256":"{digest}","size":{len(content)}'
 
@@ -119,15 +127,15 @@ def described(url, content):
 class Bytes:
     """A stream of what a server has, for a transport that needs none."""
 
-    def __init__(self, data, at):
+    def __init__(self, data: bytes, at: int) -> None:
         self.data = data
         self.at = at
 
-    def readinto(self, buf):
+    def readinto(self, buf: bytearray) -> int:
         piece = self.data[self.at : self.at + len(buf)]
         buf[: len(piece)] = piece
         self.at += len(piece)
         return len(piece)
 
-    def close(self):
+    def close(self) -> None:
         pass

@@ -31,6 +31,12 @@ from chips import (
 
 from releases import FIRMWARE, Bytes, full_releases, library, record, served, small_releases
 
+TYPE_CHECKING = False  # for a type checker it is true
+if TYPE_CHECKING:
+    from typing import Any
+
+    from OTA import OTA
+
 LIBRARY = sys.argv[1]
 CHIPS = {"esp32": Esp32, "pycom": Pycom}
 # File system, chip, block size, size of a flash and of a card, what a write does.
@@ -52,7 +58,7 @@ LITTLEFS_SIZES = {"readsize": 128, "progsize": 128, "lookahead": 128}
 power = Power()
 
 
-def read_or_none(path):
+def read_or_none(path: str) -> bytes | None:
     try:
         with open(path, "rb") as source:
             return source.read()
@@ -63,12 +69,12 @@ def read_or_none(path):
 class Storage:
     """A file system on a chip of its own, mounted at ``path`` while the power is on."""
 
-    def __init__(self, kind, path, size_bytes):
+    def __init__(self, kind: str, path: str, size_bytes: int) -> None:
         self.file_system, self.board, self.block_bytes, self.erases = KINDS[kind]
         self.path = path
         self.memory = bytearray(size_bytes)
 
-    def make(self, format=False):
+    def make(self, format: bool = False) -> None:
         cached = self.erases and self.block_bytes == 512
         chip = (CachedFlashChip if cached else FlashChip)(
             power, self.memory, self.block_bytes, self.erases
@@ -80,7 +86,7 @@ class Storage:
         made = make(chip, **sizes)
         vfs.mount(made, self.path)
 
-    def fill(self, tree):
+    def fill(self, tree: dict[str, bytes]) -> None:
         for path in sorted(tree):
             if not path.startswith(self.path[1:] + "/"):
                 continue
@@ -93,7 +99,7 @@ class Storage:
                 made.write(tree[path])
 
 
-def is_there(path):
+def is_there(path: str) -> bool:
     try:
         os.stat(path)
     except OSError:
@@ -104,7 +110,7 @@ def is_there(path):
 class Device:
     """The device: what lasts over a power cut, and how it starts."""
 
-    def __init__(self, kind, scenario, small):
+    def __init__(self, kind: str, scenario: str, small: bool) -> None:
         self.kind = kind
         self.scenario = scenario
         self.chip = CHIPS[KINDS[kind][1]](power)
@@ -124,7 +130,7 @@ class Device:
         self._manufacture()
         self._import_library()
 
-    def _manufacture(self):
+    def _manufacture(self) -> None:
         power.on = True
         for storage in self.storages:
             storage.make(format=True)
@@ -133,9 +139,9 @@ class Device:
         self.chip.manufacture()
         self.pristine = self._snapshot()
 
-    def _import_library(self):
+    def _import_library(self) -> None:
         """Import what may be found on flash once, to be used whenever it is there whole."""
-        self.modules = {}
+        self.modules: dict[str, Any] = {}
         sys.path[:] = ["/library"]
         vfs.mount(Library(self.old), "/library")
         for path in self.old:
@@ -148,17 +154,17 @@ class Device:
         # Compiling anew what an update drops from memory would take most of the time.
         sys.modules["OTA"]._unload = lambda *names: None
 
-    def _memories(self):
+    def _memories(self) -> list[bytearray]:
         return [storage.memory for storage in self.storages] + self.chip.slots + [self.chip.record]
 
-    def _snapshot(self):
+    def _snapshot(self) -> list[bytes]:
         return [bytes(memory) for memory in self._memories()]
 
-    def _restore(self, snapshot):
+    def _restore(self, snapshot: list[bytes]) -> None:
         for memory, saved in zip(self._memories(), snapshot):
             memory[:] = saved
 
-    def run(self, cuts, snapshot=None):
+    def run(self, cuts: list[int], snapshot: list[bytes] | None = None) -> int:
         """Live through the scenario with these cuts; return how many writes it took.
 
         From a snapshot, the power has been cut before.
@@ -175,7 +181,7 @@ class Device:
                 return writes
         raise AssertionError("never came to an end")
 
-    def run_to_cut(self, cut):
+    def run_to_cut(self, cut: int) -> list[bytes] | None:
         """Start the scenario, and return what lasts when the power goes; None if it doesn't."""
         self._restore(self.pristine)
         power.cuts = [cut]
@@ -189,7 +195,7 @@ class Device:
                 break
         return None
 
-    def run_nearly_full(self, filler_bytes):
+    def run_nearly_full(self, filler_bytes: int) -> bool:
         """Live through the scenario with a flash that has a file of the application's own.
 
         Return whether the update was made; it must be whole then, or refused.
@@ -207,14 +213,14 @@ class Device:
                 return not self.refused
         raise AssertionError("never came to an end")
 
-    def _begin_scenario(self):
+    def _begin_scenario(self) -> None:
         self.refused = False
         self.trees = (self.old, self.new)
         self.application = self._application
         self.served_now = self.served
         self.lost_boot_py = False
 
-    def _further_update(self):
+    def _further_update(self) -> None:
         power.cuts = []
         tree = dict(self._expected(self.outcome))
         later = dict(tree)
@@ -236,7 +242,7 @@ class Device:
         if self.tree != later:
             raise AssertionError("the further update is not what it should be")
 
-    def _update_once_more(self, ota):
+    def _update_once_more(self, ota: OTA) -> bool:
         if ota.confirm():
             self.confirmed = True
             self._check_leftovers()
@@ -244,7 +250,7 @@ class Device:
             self._update(ota)
         return self.confirmed
 
-    def _update(self, ota):
+    def _update(self, ota: OTA) -> None:
         try:
             ota.update()
         except sys.modules["ota_errors"].StorageError as error:
@@ -254,7 +260,7 @@ class Device:
         else:
             raise AssertionError("the update did not reset")
 
-    def _boot(self):
+    def _boot(self) -> bool:
         """Switch on and run until the power goes, a reset, or the application is done."""
         power.on = True
         try:
@@ -278,7 +284,7 @@ class Device:
                     pass  # the power went before it was mounted
             gc.collect()  # files that the cut left open close on a dead chip
 
-    def _mount(self, storage):
+    def _mount(self, storage: Storage) -> None:
         try:
             storage.make()
         except OSError as error:
@@ -286,7 +292,7 @@ class Device:
                 raise AssertionError(f"no file system any more: {error}") from error
             raise PowerCut from error
 
-    def _run_boot_and_main(self):
+    def _run_boot_and_main(self) -> bool:
         self._load_what_is_whole()
         sys.path[:] = ["/flash", "/flash/lib"]
         with open("/flash/boot.py") as source:
@@ -304,7 +310,7 @@ class Device:
             raise AssertionError("main.py is empty")
         return done[0]
 
-    def _load_what_is_whole(self):
+    def _load_what_is_whole(self) -> None:
         """Provide the modules whose files are there to the byte; the rest is up to import.
 
         Files that no release changes are not looked at here: _check looks at them all.
@@ -315,16 +321,16 @@ class Device:
             if not changes or read_or_none("/flash/lib/" + name + ".py") in contents:
                 sys.modules[name] = module
 
-    def _start(self, base):
+    def _start(self, base: type) -> bool:
         device = self
 
         class MemoryOTA(base):
             """A transport of its own: the server is a dictionary."""
 
-            def connect(self):
+            def connect(self) -> None:
                 pass
 
-            def open(self, path, offset):
+            def open(self, path: str, offset: int) -> Bytes:
                 return Bytes(device.served_now[path.split("?")[0]], offset)
 
         ota = MemoryOTA(trial_boots=self.trial_boots)
@@ -336,7 +342,7 @@ class Device:
         self._check()
         return self.application(ota)
 
-    def _check(self):
+    def _check(self) -> None:
         if self.tree not in self.trees:
             raise AssertionError("neither old nor new: " + difference(self.tree, self.trees[1]))
         new_files = self.tree == self.new
@@ -345,7 +351,7 @@ class Device:
             if new_firmware != new_files:
                 raise AssertionError("files and firmware do not belong together")
 
-    def _check_leftovers(self):
+    def _check_leftovers(self) -> None:
         """At the very end there is nothing of the updates but the outcome."""
         names = [name for name in os.listdir("/flash/lib") if name.startswith("ota_prev")]
         # FAT makes up names, see device/README.md; and on flash it may lose anything.
@@ -356,7 +362,7 @@ class Device:
         if names and self.kind not in ("flash-fat", "pycom-fat"):
             raise AssertionError(f"left over: {names}")
 
-    def _application(self, ota):
+    def _application(self, ota: OTA) -> bool:
         """What main.py does in each scenario; true once the update has come to its end."""
         outcome = ota.outcome()
         state = ota._recovery.state()
@@ -381,41 +387,41 @@ class Device:
             return True
         return False
 
-    def _expected(self, outcome):
+    def _expected(self, outcome: str) -> dict[str, bytes]:
         return self.new if outcome == "installed" else self.old
 
 
 class Library:
     """A read-only file system that has the library, to be imported from."""
 
-    def __init__(self, tree):
+    def __init__(self, tree: dict[str, bytes]) -> None:
         self.files = {path.split("/")[-1]: data for path, data in tree.items()}
 
-    def mount(self, readonly, mkfs):
+    def mount(self, readonly: bool, mkfs: bool) -> None:
         pass
 
-    def umount(self):
+    def umount(self) -> None:
         pass
 
-    def stat(self, path):
+    def stat(self, path: str) -> tuple[int, ...]:
         if path.strip("/") in self.files:
             return (0x8000, 0, 0, 0, 0, 0, len(self.files[path.strip("/")]), 0, 0, 0)
         raise OSError(2)
 
-    def open(self, path, mode):
+    def open(self, path: str, mode: str) -> Any:
         import io
 
         return io.BytesIO(self.files[path.strip("/")])
 
 
-def read_tree(storages):
-    tree = {}
+def read_tree(storages: list[Storage]) -> dict[str, bytes]:
+    tree: dict[str, bytes] = {}
     for storage in storages:
         read_folder(storage.path, tree)
     return tree
 
 
-def read_folder(folder, tree):
+def read_folder(folder: str, tree: dict[str, bytes]) -> None:
     empty = True
     for entry in os.ilistdir(folder):
         path = folder + "/" + entry[0]
@@ -430,14 +436,16 @@ def read_folder(folder, tree):
         tree[folder[1:] + "/"] = b"an empty folder"
 
 
-def difference(tree, wanted):
+def difference(tree: dict[str, bytes], wanted: dict[str, bytes]) -> str:
     missing = [path for path in wanted if path not in tree]
     added = [path for path in tree if path not in wanted]
     changed = [path for path in tree if path in wanted and tree[path] != wanted[path]]
     return f"missing {missing}, added {added}, changed {changed}"
 
 
-def attempt(device, name, cuts, snapshot=None):
+def attempt(
+    device: Device, name: str, cuts: list[int], snapshot: list[bytes] | None = None
+) -> bool:
     """Try an update with these cuts and print what came of it; say whether all were made."""
     try:
         writes = device.run(cuts, snapshot)
@@ -451,7 +459,7 @@ def attempt(device, name, cuts, snapshot=None):
     return device.all_fired
 
 
-def fill_the_flash(device):
+def fill_the_flash(device: Device) -> None:
     """Let the application's own file grow until the update is refused, and a little more."""
     accepted = refused = 0
     filler_bytes = 0
@@ -467,7 +475,7 @@ def fill_the_flash(device):
     print("job full ok", accepted)
 
 
-def main():
+def main() -> None:
     kind, scenario, size = sys.argv[2:5]
     device = Device(kind, scenario, size == "small")
     for job in sys.argv[5:]:

@@ -12,6 +12,10 @@ import sys
 import board_stand_ins as chip
 import vfs
 
+TYPE_CHECKING = False  # for a type checker it is true
+if TYPE_CHECKING:
+    from typing import Any
+
 # The machine's own files, out of the device's way.
 HOST = "/host"
 SETTINGS = {
@@ -25,7 +29,7 @@ SETTINGS = {
 }
 
 
-def install_common(modules, settings, port):
+def install_common(modules: dict[str, Any], settings: dict[str, str], port: int) -> None:
     modules["machine"] = chip.Namespace(reset=chip.reset, WDT=chip.WDT)
     modules["time"] = chip.Namespace(
         sleep=chip.Clock.sleep,
@@ -38,7 +42,7 @@ def install_common(modules, settings, port):
     modules["hashlib"] = chip.Namespace(sha256=chip.OneHash)
 
 
-def install_pycom(modules, settings):
+def install_pycom(modules: dict[str, Any], settings: dict[str, str]) -> None:
     channel = chip.Namespace(voltage=lambda: 1234)
     modules["machine"].ADC = lambda: chip.Namespace(channel=lambda pin: channel)
     modules["machine"].Timer = chip.PycomTimer
@@ -51,7 +55,7 @@ def install_pycom(modules, settings):
     print("slot", modules["pycom"].running)
 
 
-def install_esp32(modules, settings):
+def install_esp32(modules: dict[str, Any], settings: dict[str, str]) -> None:
     install_stock(modules)
     chip.StockTimer.numbers = (0, 1, 2, 3)
     chip.Partition.start(settings["slots"].split(","))
@@ -59,13 +63,13 @@ def install_esp32(modules, settings):
     print("slot", chip.Partition.running)
 
 
-def install_stock(modules):
+def install_stock(modules: dict[str, Any]) -> None:
     chip.StockTimer.numbers = (-1,)
     modules["machine"].Timer = chip.StockTimer
     modules["network"] = chip.Namespace(WLAN=chip.StockWLAN, STA_IF="station")
 
 
-def install_stand_ins(kind, port, settings):
+def install_stand_ins(kind: str, port: int, settings: dict[str, str]) -> None:
     install_common(sys.modules, settings, port)
     if kind == "pycom":
         install_pycom(sys.modules, settings)
@@ -77,7 +81,7 @@ def install_stand_ins(kind, port, settings):
     chip.Air.start(settings["wifi"])
 
 
-def mount(library, folder, flash):
+def mount(library: str, folder: str, flash: str) -> None:
     vfs.mount(vfs.VfsPosix("/"), HOST)
     vfs.umount("/")
     vfs.mount(vfs.VfsPosix(folder + "/flash"), flash or "/")
@@ -86,7 +90,7 @@ def mount(library, folder, flash):
     sys.path[:] = ["", flash, flash + "/lib", HOST + library]
 
 
-def start(library, folder, kind, port, *words):
+def start(library: str, folder: str, kind: str, port: str, *words: str) -> None:
     settings = dict(SETTINGS)
     for word in words:
         name, value = word.split("=", 1)
@@ -101,7 +105,7 @@ def start(library, folder, kind, port, *words):
     chip.Clock.idle()
 
 
-def run(path):
+def run(path: str) -> None:
     """Run one of the two files; as on a board, an exception ends it and nothing else."""
     try:
         with open(path) as source:

@@ -15,6 +15,10 @@ from OTA import FTPOTA, WiFiOTA
 from ota_errors import OTAError
 from ota_linux import LinuxBoard
 
+TYPE_CHECKING = False  # for a type checker it is true
+if TYPE_CHECKING:
+    from typing import Any
+
 # A port's TimeoutError is no OSError everywhere.
 WIFI_ERRORS = {"OSError": OSError, "RuntimeError": RuntimeError}
 
@@ -23,15 +27,15 @@ class Reset(BaseException):
     pass
 
 
-def reset():
+def reset() -> None:
     raise Reset
 
 
-def log(message):
+def log(message: str) -> None:
     print("log", message)
 
 
-def progress(done_bytes, total_bytes, what):
+def progress(done_bytes: int, total_bytes: int, what: str) -> None:
     print("progress", done_bytes, total_bytes, what)
 
 
@@ -40,23 +44,23 @@ class QuickBoard(LinuxBoard):
 
     wifi_error = None
 
-    def connect_wifi(self, ssid, password, timeout_s):
+    def connect_wifi(self, ssid: str, password: str, timeout_s: int) -> None:
         if self.wifi_error:
             raise WIFI_ERRORS[self.wifi_error](f"no {ssid} in reach")
 
-    def sleep_ms(self, ms):
+    def sleep_ms(self, ms: int) -> None:
         log(f"waits {ms} ms")
 
 
-def options(words):
-    found = {"log": log, "progress": progress}
+def options(words: tuple[str, ...]) -> "dict[str, Any]":
+    found: dict[str, Any] = {"log": log, "progress": progress}
     for word in words:
         name, _, value = word.partition("=")
         found[name] = int(value) if value.isdigit() else value
     return found
 
 
-def main(folder, transport, port, action, *words):
+def main(folder: str, transport: str, port: str, action: str, *words: str) -> None:
     settings = options(words)
     host = settings.pop("host", "127.0.0.1")
     slot_bytes = settings.pop("slot_bytes", 4194304)
@@ -73,7 +77,7 @@ def main(folder, transport, port, action, *words):
     print("slot", board.running_slot())
 
 
-def open_descriptors():
+def open_descriptors() -> int:
     return len(os.listdir("/proc/self/fd"))
 
 

@@ -1,4 +1,4 @@
-"""FTP as an update needs it: passive, binary, from an offset (RFC 959, 2428, 3659)."""
+"""FTP downloads: passive mode, binary, from an offset (RFC 959, RFC 2428, RFC 3659)."""
 
 from ota_errors import LinkError, ServerError, is_number
 from ota_socket import Connection
@@ -7,7 +7,15 @@ MOST_REPLY_LINES = 64
 
 
 class FTP:
-    """Opens paths of one server; the control connection stays open between them."""
+    """Downloads from one server; the control connection is kept between downloads.
+
+    Args:
+        host: address or name.
+        port: of the control connection.
+        user, password: of the account.
+        timeout_s: time-out of connecting and of each read.
+        board: for the clock and the watchdog.
+    """
 
     def __init__(self, host, port, user, password, timeout_s, board):
         for word in (user, password):
@@ -20,7 +28,7 @@ class FTP:
         self._control = None
 
     def open(self, path, offset):
-        """Return a stream of what is at ``path``, from ``offset`` on."""
+        """Return a stream; see OTA.open. Raises LinkError or ServerError."""
         name = _file_name(path)
         try:
             if self._control is None:
@@ -37,7 +45,13 @@ class FTP:
             self._control = None
 
     def finish(self, data):
-        """End a transfer that was read to its end: was it whole? RFC 959, 226."""
+        """Close a data connection read to its end; raise unless the server confirms it.
+
+        Args:
+            data: the data connection.
+
+        LinkError or ServerError unless the reply is 2xx (RFC 959, section 5.4).
+        """
         data.close()
         self._expect(None, 2)
 
@@ -54,7 +68,7 @@ class FTP:
         try:
             skip = 0
             if offset and self._command("REST {}".format(offset))[0] != 350:
-                skip = offset  # it can't: what is here already comes again
+                skip = offset  # not supported: what is already stored is sent again
             self._expect("RETR " + name, 1)
             return _Transfer(self, data, skip)
         except Exception:
@@ -65,7 +79,7 @@ class FTP:
         return Connection(self._host, port, self._timeout_s, self._board)
 
     def _passive_port(self):
-        """Ask where the data will be. Only the port counts: the host is the one asked."""
+        """Return the port for the data connection; the host is always the server's own."""
         code, text = self._command("EPSV")
         if code == 229:
             fields = _in_brackets(text)
@@ -79,7 +93,7 @@ class FTP:
         return _port(fields, 6, 4) * 256 + _port(fields, 6, 5)
 
     def _expect(self, command, *kinds):
-        """Send a command, or none, and return the reply's code if it is of these kinds."""
+        """Send a command, unless None; return the reply's code if its first digit is allowed."""
         code, text = self._command(command)
         if code // 100 not in kinds:
             raise _failure((command or "transfer").split(" ")[0], code, text)
@@ -100,15 +114,15 @@ class FTP:
                 if line.startswith(last):
                     break
             else:
-                raise ServerError("the server sent a reply that is too long")
+                raise ServerError("the server sent a reply with too many lines")
         try:
             return int(first[:3]), str(line[4:], "utf-8")
         except ValueError:
-            return int(first[:3]), "(a reply that is not UTF-8)"
+            return int(first[:3]), "(not UTF-8)"
 
 
 class _Transfer:
-    """The bytes of one file; its end counts only once the server has said so."""
+    """The stream of one file; it ends only when the server confirms the transfer."""
 
     def __init__(self, ftp, data, skip):
         self._ftp = ftp
@@ -118,10 +132,11 @@ class _Transfer:
         while skip:
             count = self.readinto(scratch[: min(256, skip)])
             if not count:
-                raise ServerError("the file is shorter than what came of it before")
+                raise ServerError("the file is shorter than the part received before")
             skip -= count
 
     def readinto(self, view):
+        """Read into a buffer; return the number of bytes, 0 at the end."""
         if self._whole:
             return 0
         count = self._data.readinto(view)
@@ -131,9 +146,10 @@ class _Transfer:
         return count
 
     def close(self):
+        """Close the data connection, and the control connection unless the file is complete."""
         self._data.close()
         if not self._whole:
-            # What the server has still to say of this transfer would answer the next one.
+            # The pending reply to this transfer would be taken for the next one's.
             self._ftp.close()
 
 
@@ -147,16 +163,16 @@ def _in_brackets(text):
 
 
 def _port(fields, count, index):
-    """Return a number among the fields of a reply, a port or a half of one."""
+    """Return a number from a reply's fields: a port (EPSV) or one byte of it (PASV)."""
     number = fields[index].strip() if len(fields) == count else ""
     limit = 65535 if count == 5 else 255
     if not is_number(number) or len(number) > 5 or int(number) > limit:
-        raise ServerError("the server's reply to EPSV or PASV has no port")
+        raise ServerError("the server's reply to EPSV or PASV has no valid port")
     return int(number)
 
 
 def _file_name(path):
-    """Return a URL's path as FTP names the file; a query is part of the name."""
+    """Decode a URL's path to the name FTP uses; a query stays part of the name."""
     at = path.find("?")
     query = path[at:] if at >= 0 else ""
     path = path[:at] if at >= 0 else path
@@ -168,11 +184,11 @@ def _file_name(path):
             name.extend(piece[2:].encode())
         name = str(name, "utf-8")
     except ValueError:
-        raise ServerError("{} is no path of a URL".format(path))
+        raise ServerError("{} is not a valid URL path".format(path))
     _check_argument(name)
     return name + query
 
 
 def _check_argument(text):
     if any(char < " " for char in text):
-        raise ServerError("a line end in an FTP command was refused")
+        raise ServerError("an FTP argument has a control character")

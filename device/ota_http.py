@@ -1,16 +1,23 @@
-"""HTTP/1.1 as an update needs it: GET, from an offset (RFC 9110, RFC 9112)."""
+"""HTTP/1.1 downloads: GET from an offset (RFC 9110, RFC 9112)."""
 
 from ota_errors import LinkError, ServerError, is_number
 from ota_socket import Connection
 
 MOST_HEADERS = 64
 LONGEST_WAIT_S = 300
-# Not now: request time-out, too many requests; and all from 500 on.
+# Worth a retry: Request Timeout, Too Many Requests, and every status from 500 up.
 BUSY = (408, 429)
 
 
 class HTTP:
-    """Opens paths of one server; a connection stays open between two requests."""
+    """Downloads from one server; the connection is kept between requests.
+
+    Args:
+        host: address or name.
+        port: TCP port.
+        timeout_s: time-out of connecting and of each read.
+        board: for the clock and the watchdog.
+    """
 
     def __init__(self, host, port, timeout_s, board):
         self._host = host
@@ -20,7 +27,7 @@ class HTTP:
         self._kept = None
 
     def open(self, path, offset):
-        """Return a stream of what is at ``path``, from ``offset`` on."""
+        """Return a stream; see OTA.open. Raises LinkError or ServerError."""
         if self._kept and not self._kept.is_idle():
             self.close()
         connection, self._kept = self._kept, None
@@ -36,11 +43,15 @@ class HTTP:
             raise
 
     def keep(self, connection):
-        """Take a connection back whose answer was read to its end."""
+        """Keep a connection for the next request.
+
+        Args:
+            connection: a Connection whose last response was read to its end.
+        """
         self._kept = connection
 
     def close(self):
-        """Close the connection that stays open between two requests."""
+        """Close the connection that is kept between requests."""
         if self._kept:
             self._kept.close()
             self._kept = None
@@ -56,7 +67,7 @@ class HTTP:
 
 
 class _Body:
-    """The bytes of an answer: as many as it announced, less those to pass over."""
+    """The stream of a response's body, after the bytes to skip."""
 
     def __init__(self, http, connection, length, skip, stays):
         self._http = http if stays else None
@@ -67,15 +78,17 @@ class _Body:
             skip -= self.readinto(scratch[: min(256, skip)])
 
     def readinto(self, view):
+        """Read into a buffer; return the number of bytes, 0 at the end."""
         if not self._left:
             return 0
         count = self._connection.readinto(memoryview(view)[: min(len(view), self._left)])
         if not count:
-            raise LinkError("the answer ended {} bytes too soon".format(self._left))
+            raise LinkError("the response ended {} bytes early".format(self._left))
         self._left -= count
         return count
 
     def close(self):
+        """Keep the connection if the body was read to its end, else close it."""
         if self._http and not self._left:
             self._http.keep(self._connection)
         else:
@@ -84,7 +97,7 @@ class _Body:
 
 
 def _answer(connection, path, offset):
-    """Return the body's length, how much to pass over, whether the connection stays open."""
+    """Return the body's length, the bytes to skip, and whether the connection stays open."""
     status, stays = _status(connection)
     busy = status >= 500 or status in BUSY
     length, start, retry_after_s, closes = _head(connection, busy)
@@ -93,19 +106,19 @@ def _answer(connection, path, offset):
     if status not in (200, 206):
         raise ServerError("the server answered {} for {}".format(status, path))
     if length is None:
-        raise ServerError("the server did not say how long {} is".format(path))
+        raise ServerError("the server sent no length for {}".format(path))
     if status == 206:
         if start != offset:
-            raise ServerError("the server sent another range of {} than asked for".format(path))
+            raise ServerError("the server sent the wrong range of {}".format(path))
         return length, 0, stays and not closes
-    # It ignored the range, as it may: what is here already comes again.
+    # The server ignored the range, as RFC 9110 allows: skip what is already stored.
     if length < offset:
-        raise ServerError("{} is shorter than what came of it before".format(path))
+        raise ServerError("{} is shorter than the part received before".format(path))
     return length, offset, stays and not closes
 
 
 def _head(connection, busy):
-    """Return what the headers say: length, start of the range, seconds to wait, the end."""
+    """Return the body's length, the range's start, Retry-After in s, and whether it closes."""
     length = start = None
     retry_after_s = 0
     closes = False
@@ -113,7 +126,7 @@ def _head(connection, busy):
         if name == "retry-after" and is_number(value):
             retry_after_s = min(int(value), LONGEST_WAIT_S)
         elif busy:
-            pass  # nothing else matters: its connection is not used again
+            pass  # nothing else matters: the connection is not reused
         elif name == "content-length":
             length = _number(value)
         elif name == "content-range":
@@ -121,12 +134,12 @@ def _head(connection, busy):
         elif name == "connection":
             closes = value.lower() == "close"
         elif name in ("transfer-encoding", "content-encoding"):
-            raise ServerError("the server answered in an encoding that wasn't asked for")
+            raise ServerError("the server used an encoding that was not requested")
     return length, start, retry_after_s, closes
 
 
 def _status(connection):
-    """Return the status, and whether the connection stays open unless a header denies it."""
+    """Return the status, and whether the connection stays open by default (RFC 9112, 9.3)."""
     parts = connection.line().split(b" ", 2)
     if len(parts) < 2 or not parts[0].startswith(b"HTTP/1.") or not parts[1].isdigit():
         raise ServerError("the server does not speak HTTP")
@@ -142,13 +155,13 @@ def _headers(connection):
         try:
             yield str(pair[0], "utf-8").lower(), str(pair[-1].strip(), "utf-8")
         except ValueError:
-            pass  # no header that matters here
+            pass  # not a header that matters here
     raise ServerError("the server sent too many headers")
 
 
 def _number(value):
     if not is_number(value) or len(value) > 12:
-        raise ServerError("the server sent a number in a header that is none")
+        raise ServerError("the server sent an invalid number in a header")
     return int(value)
 
 

@@ -1,4 +1,4 @@
-"""A TCP connection with time-outs, short reads made good and no unbounded line."""
+"""A TCP connection with time-outs, a minimum pace and bounded lines."""
 
 try:
     import select
@@ -10,13 +10,20 @@ except ImportError:
 from ota_errors import LinkError, ServerError
 
 LONGEST_LINE_BYTES = 1024
-# Slower than this on the whole, and a connection counts as stalled.
+# A connection that is slower on average counts as stalled.
 SLOWEST_BYTES_PER_S = 32
 AHEAD_BYTES = 128
 
 
 class Connection:
-    """One connection. Every error of the socket becomes a LinkError."""
+    """One connection. Every socket error becomes a LinkError.
+
+    Args:
+        host: address or name.
+        port: TCP port.
+        timeout_s: time-out of connecting and of each read.
+        board: for the clock and the watchdog.
+    """
 
     def __init__(self, host, port, timeout_s, board):
         self._timeout_s = timeout_s
@@ -27,55 +34,55 @@ class Connection:
         self.restart_clock()
         board.feed_watchdog()
         try:
-            # The form that every port's connect() takes; names work as well as numbers.
+            # Every port's connect() takes this form; it also resolves names.
             found = socket.getaddrinfo(host, port)[0]
             self._socket = socket.socket(found[0])
             self._socket.settimeout(timeout_s)
             self._socket.connect(found[-1])
-            # From here on poll() waits: a read with a time-out would wait for a full
-            # buffer, so that a server could hold it for ever with a byte now and then.
+            # From here on poll() waits. A read with a time-out waits for a full buffer,
+            # so a server could block it for ever by sending a byte now and then.
             self._socket.setblocking(False)
             self._poll = select.poll()
             self._poll.register(self._socket, select.POLLIN)
             name = "readinto" if hasattr(self._socket, "readinto") else "recv_into"
             self._readinto = getattr(self._socket, name)
-        except Exception as error:  # TimeoutError is no OSError everywhere
+        except Exception as error:  # on some ports TimeoutError is not an OSError
             self.close()
             raise LinkError("no connection to {}:{}: {}".format(host, port, error))
 
     def restart_clock(self):
-        """Begin a new exchange: its pace is judged on its own."""
+        """Start a new exchange, whose pace is measured separately."""
         self._start_ms = self._board.ticks_ms()
         self._received = 0
 
     def send(self, data):
-        """Send all of ``data``; Pycom's sendall may send less."""
+        """Send all of ``data``, which Pycom's sendall may not do."""
         try:
             while data:
                 count = self._socket.send(data)
                 if not count:
-                    raise OSError("nothing can be sent")
+                    raise OSError("can't send")
                 data = data[count:]
         except Exception as error:
-            raise LinkError("the connection broke: {}".format(error))
+            raise LinkError("the connection was lost: {}".format(error))
 
     def is_idle(self):
-        """Say whether it is open, and nothing has come that nobody asked for."""
+        """Return whether it is open and no unexpected data has arrived."""
         return self._at == self._end and not self._poll.poll(0)
 
     def readinto(self, view):
-        """Read up to ``len(view)`` bytes, perhaps less; 0 at the end of the stream."""
+        """Read up to ``len(view)`` bytes; return how many, 0 at the end of the stream."""
         count = min(len(view), self._end - self._at)
         if not count:
             return self._receive(view)
-        # One by one: not every port can assign to a slice.
+        # Byte by byte: not every port can assign to a slice.
         for index in range(count):
             view[index] = self._ahead[self._at + index]
         self._at += count
         return count
 
     def line(self):
-        """Read a line without its end."""
+        """Return the next line without its line end; ServerError if it is too long."""
         line = bytearray()
         while True:
             if self._at == self._end:
@@ -92,12 +99,12 @@ class Connection:
                 raise ServerError("the server sent a line that is too long")
 
     def close(self):
-        """Close the connection, whatever state it is in."""
+        """Close the connection in whatever state it is."""
         if self._socket:
             try:
                 self._socket.close()
             except OSError:
-                pass  # closed by the other side already
+                pass  # already closed by the other side
             self._socket = None
 
     def _receive(self, view):
@@ -109,7 +116,7 @@ class Connection:
                     raise LinkError("the server fell silent")
                 count = self._readinto(view)
             except (OSError, ValueError) as error:
-                raise LinkError("the connection broke: {}".format(error))
+                raise LinkError("the connection was lost: {}".format(error))
             self._check_pace(count or 0)
         return count
 

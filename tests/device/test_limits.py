@@ -247,7 +247,7 @@ def test_http_file_shorter_than_what_came_of_it(folder: Path) -> None:
     with raw_server("http", SERVED, fault=Once(FILE, 300, short)) as server:
         error = end_of(quick_ota(folder, "http", server.port))
     assert isinstance(error, ota_errors.ServerError)
-    assert "shorter than what came of it before" in str(error)
+    assert "shorter than the part received before" in str(error)
     assert files_below(folder) == OLD
 
 
@@ -256,7 +256,7 @@ def test_ftp_file_shorter_than_what_came_of_it(folder: Path) -> None:
     with raw_server("ftp", SERVED, fault=Once(FILE, 300, b"abc"), replies=replies) as server:
         error = end_of(quick_ota(folder, "ftp", server.port))
     assert isinstance(error, ota_errors.ServerError)
-    assert "shorter than what came of it before" in str(error)
+    assert "shorter than the part received before" in str(error)
     assert files_below(folder) == OLD
 
 

@@ -1,11 +1,9 @@
-"""The boards, as an update needs them. What a boot needs of them is in ota_recovery.
+"""What updates need of a board; what booting needs is in ota_recovery.
 
-Beside what ota_recovery.Board lists, a board has
-``connect_wifi(ssid, password, timeout_s)``: OSError if it can't;
-``slot_bytes()``: how large a firmware may be;
-``open_slot(progress_path, sha256)``: the other slot, as a sink of a download, with a
-``name`` and a ``check()`` that raises FirmwareError if the image is no good;
-``ticks_ms``, ``elapsed_ms``, ``sleep_ms`` and ``random_byte``: clock and randomness.
+A board that takes firmware also has ``open_slot(progress_path, sha256)``. It returns the
+inactive slot as a sink (see ota_sink) with a ``name`` and a ``check()`` that raises
+FirmwareError if the image is invalid. Progress that should survive a reset is kept in the
+file ``progress_path``.
 """
 
 import os
@@ -19,49 +17,65 @@ SLICE_MS = 1000
 
 
 class MicroPythonBoard(ota_recovery.Board):
-    """A board with MicroPython's ``network`` and no firmware update: RP2 and others."""
+    """A board with MicroPython's ``network`` but without firmware updates: RP2 and others."""
 
     def slot_bytes(self):
+        """Return the size of the inactive slot in bytes, 0 if there is none."""
         return 0
 
     def connect_wifi(self, ssid, password, timeout_s):
+        """Join a Wi-Fi network unless already joined; OSError if that fails.
+
+        Args:
+            ssid, password: of the network.
+            timeout_s: time allowed for joining.
+        """
         import network
 
         wlan = network.WLAN(network.STA_IF)
         wlan.active(True)
         if wlan.isconnected() and wlan.config("essid") == ssid:
             return
-        # Also after a join that failed: some ports are still at it, and refuse another.
+        # After a failed join, too: some ports keep trying and refuse another.
         wlan.disconnect()
         wlan.connect(ssid, password)
         self.wait_for(wlan.isconnected, timeout_s)
 
     def wait_for(self, condition, timeout_s):
-        """Wait until ``condition()``; OSError if it takes too long."""
+        """Poll until ``condition()`` is true.
+
+        Args:
+            condition: function without arguments.
+            timeout_s: time after which OSError is raised.
+        """
         start_ms = self.ticks_ms()
         while not condition():
             if self.elapsed_ms(start_ms) > timeout_s * 1000:
-                raise OSError("not there after {} s".format(timeout_s))
+                raise OSError("timed out after {} s".format(timeout_s))
             self.sleep_ms(POLL_MS)
 
     def ticks_ms(self):
+        """Return the time in ms on a clock that may wrap around."""
         return time.ticks_ms()
 
     def elapsed_ms(self, start_ms):
+        """Return the ms since ``start_ms``, a result of ticks_ms()."""
         return time.ticks_diff(time.ticks_ms(), start_ms)
 
     def sleep_ms(self, ms):
+        """Sleep for ``ms`` milliseconds, feeding the watchdog."""
         while ms > 0:
             self.feed_watchdog()
             time.sleep_ms(min(ms, SLICE_MS))
             ms -= SLICE_MS
 
     def random_byte(self):
+        """Return a random integer from 0 to 255."""
         return os.urandom(1)[0]
 
 
 def find_board():
-    """Return the board that this runs on."""
+    """Detect the board and return an object for it."""
     boot_side = type(ota_recovery.find_board())
     if boot_side is ota_recovery.Pycom:
         from ota_pycom import PycomBoard
@@ -75,6 +89,9 @@ def find_board():
 
 
 def check_image_start(data):
-    """Refuse what can't be an application image of an ESP32."""
+    """Raise FirmwareError unless ``data`` begins like an ESP-IDF application image.
+
+    Source: "App Image Format" in the ESP-IDF Programming Guide.
+    """
     if data[0] != 0xE9:
-        raise FirmwareError("the firmware is no application image: it does not begin with 0xE9")
+        raise FirmwareError("the firmware is not an application image: its first byte isn't 0xE9")

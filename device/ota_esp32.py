@@ -1,4 +1,7 @@
-"""Stock ESP32 boards: ``esp32.Partition`` for the firmware."""
+"""Stock ESP32 boards, whose firmware is written through ``esp32.Partition``.
+
+Source: "Partition Tables" and "Over The Air Updates" in the ESP-IDF Programming Guide.
+"""
 
 import os
 
@@ -14,20 +17,30 @@ class Esp32Board(Esp32, MicroPythonBoard):
     """An ESP32 with MicroPython's own firmware."""
 
     def slot_bytes(self):
+        """See MicroPythonBoard.slot_bytes."""
         try:
             info = Partition(Partition.RUNNING).get_next_update().info()
         except OSError:
-            return 0  # a partition table without slots
-        # With a single slot, that is the one that runs.
+            return 0  # the partition table has no OTA slots
+        # With a single slot, the next one is the running one.
         return 0 if info[4] == self.running_slot() else info[3]
 
     def open_slot(self, progress_path, sha256):
+        """Return the inactive slot as a sink; see ota_board."""
         partition = Partition(Partition.RUNNING).get_next_update()
         return BlockSlot(partition, partition.info()[4], progress_path, sha256)
 
 
 class BlockSlot:
-    """A slot of 4096-byte blocks that can be read back, so that a reset costs little."""
+    """A firmware slot, written in blocks of 4096 bytes; a download resumes after a reset.
+
+    Args:
+        partition: an ``esp32.Partition``.
+        name: its label.
+        progress_path: file that records progress: the SHA-256 in hex, then a dot for each
+            MARK_BLOCKS blocks written.
+        sha256: of the image, in hex.
+    """
 
     def __init__(self, partition, name, progress_path, sha256):
         self.name = name
@@ -38,7 +51,7 @@ class BlockSlot:
         self._progress = None
 
     def resume(self, buf, limit_bytes, update_hash):
-        """Hash what an earlier boot has written of the same image; return how much."""
+        """Hash the blocks of this image that an earlier boot wrote; see FileSink.resume."""
         self._block = 0
         marks = self._marks(limit_bytes)
         self._progress = open(self._progress_path, "ab" if marks else "wb")
@@ -51,7 +64,7 @@ class BlockSlot:
         return self._block * BLOCK_BYTES
 
     def write(self, data):
-        """Write a block; only the last may be shorter."""
+        """Write a block; only the last may be shorter. FirmwareError if it is no image."""
         if self._block == 0:
             check_image_start(data)
         if len(data) < BLOCK_BYTES:
@@ -59,26 +72,26 @@ class BlockSlot:
         self._partition.writeblocks(self._block, data)
         self._block += 1
         if self._block % MARK_BLOCKS == 0:
-            # One mark for so many blocks: cheap, and in order.
+            # One mark for several blocks: cheap, and never ahead of them.
             self._progress.write(b".")
             self._progress.flush()
 
     def restart(self):
-        """Forget what was written."""
+        """Discard what was written."""
         self.close()
         try:
             os.remove(self._progress_path)
         except OSError:
-            pass  # never begun
+            pass  # never started
 
     def close(self):
-        """Close the record of progress; it stays."""
+        """Close the progress file, which is kept."""
         if self._progress:
             self._progress.close()
             self._progress = None
 
     def check(self):
-        """Nothing to add: set_boot validates the image."""
+        """Do nothing: set_boot validates the image."""
 
     def _marks(self, limit_bytes):
         try:

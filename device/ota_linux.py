@@ -1,7 +1,7 @@
-"""Linux as a board, under MicroPython or CPython: gateways, and trying things out.
+"""Linux as a board, under MicroPython or CPython: for gateways and experiments.
 
-Below one folder lie ``flash`` and ``sd``; a firmware slot is a file, and the file
-``boot`` names the slot that the next start uses.
+One folder holds ``flash`` and ``sd``, a file for each firmware slot, and the file ``boot``,
+which names the slot to boot from.
 """
 
 import os
@@ -15,7 +15,13 @@ SLOTS = ("slot0", "slot1")
 
 
 class LinuxBoard(MicroPythonBoard):
-    """A folder as flash. ``reset`` is called where a board would reset; it must not return."""
+    """A board in a folder.
+
+    Args:
+        folder: path of an existing folder.
+        reset: called where a board would reset; must not return.
+        slot_bytes: size of a firmware slot.
+    """
 
     takes_firmware = True
 
@@ -30,42 +36,50 @@ class LinuxBoard(MicroPythonBoard):
         self._running = self._boot_file() or SLOTS[0]
 
     def reset(self):
+        """Call the function given as ``reset``."""
         self._reset()
 
     def alarm(self, delay_s, callback):
-        """Nothing: whoever started the application watches over it."""
+        """Do nothing: whatever started the application supervises it."""
 
     def running_slot(self):
+        """See ota_recovery.Board.running_slot."""
         return self._running
 
     def boot_slot(self, name):
+        """See ota_recovery.Board.boot_slot."""
         with open(self._folder + "/boot", "w") as chosen:
             chosen.write(name)
 
     def keep_slot(self):
-        """Nothing: the file ``boot`` does not change by itself."""
+        """Do nothing: the file ``boot`` doesn't change by itself."""
 
     def connect_wifi(self, ssid, password, timeout_s):
-        """Nothing to do: Linux has its network already."""
+        """Do nothing: Linux manages its own network."""
 
     def slot_bytes(self):
+        """See MicroPythonBoard.slot_bytes."""
         return self._slot_bytes
 
     def open_slot(self, progress_path, sha256):
+        """Return the inactive slot as a sink; see ota_board."""
         name = SLOTS[1] if self._running == SLOTS[0] else SLOTS[0]
-        from ota_sink import FileSink  # when it is needed, and no sooner
+        from ota_sink import FileSink  # only when needed, to save memory
 
         return _FileSlot(name, FileSink("{}/{}".format(self._folder, name)))
 
     def ticks_ms(self):
+        """See MicroPythonBoard.ticks_ms."""
         return time.ticks_ms() if hasattr(time, "ticks_ms") else int(time.monotonic() * 1000)
 
     def elapsed_ms(self, start_ms):
+        """See MicroPythonBoard.elapsed_ms."""
         if hasattr(time, "ticks_diff"):
             return time.ticks_diff(time.ticks_ms(), start_ms)
         return self.ticks_ms() - start_ms
 
     def sleep_ms(self, ms):
+        """Sleep for ``ms`` milliseconds."""
         time.sleep(ms / 1000)
 
     def _boot_file(self):
@@ -77,7 +91,7 @@ class LinuxBoard(MicroPythonBoard):
 
 
 class _FileSlot:
-    """The other slot, as a file."""
+    """The inactive slot, as a file."""
 
     def __init__(self, name, sink):
         self.name = name
@@ -87,15 +101,17 @@ class _FileSlot:
         self.close = sink.close
 
     def resume(self, buf, limit_bytes, update_hash):
+        """See FileSink.resume."""
         size = self._sink.resume(buf, limit_bytes, update_hash)
         self._begun = size > 0
         return size
 
     def write(self, data):
+        """Append ``data``; FirmwareError if it is no image."""
         if not self._begun:
             check_image_start(data)
             self._begun = True
         self._sink.write(data)
 
     def check(self):
-        """Nothing to add to the hash."""
+        """Do nothing: the SHA-256 has been checked."""

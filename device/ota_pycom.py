@@ -1,11 +1,11 @@
-"""Pycom boards: ``pycom`` for the firmware, and a WLAN of their own."""
+"""Pycom boards: firmware through ``pycom``, and Pycom's own WLAN class."""
 
 import pycom
 from ota_board import MicroPythonBoard, check_image_start
 from ota_errors import FirmwareError
 from ota_recovery import Pycom
 
-# ota_write checks no bounds: beyond these lie other partitions.
+# ota_write does not check bounds; other partitions follow the slot.
 SLOT_BYTES_4MB = 1757184
 SLOT_BYTES_8MB = 2023424
 
@@ -19,6 +19,7 @@ class PycomBoard(Pycom, MicroPythonBoard):
         self._slot = None
 
     def connect_wifi(self, ssid, password, timeout_s):
+        """See MicroPythonBoard.connect_wifi."""
         from network import WLAN
 
         wlan = WLAN(mode=WLAN.STA)
@@ -27,17 +28,20 @@ class PycomBoard(Pycom, MicroPythonBoard):
             self.wait_for(wlan.isconnected, timeout_s)
 
     def slot_bytes(self):
-        # The boards with external RAM are the ones with 8 MB of flash.
+        """See MicroPythonBoard.slot_bytes."""
+        # Boards with external RAM are those with 8 MB of flash.
         return SLOT_BYTES_8MB if isinstance(pycom.get_free_heap()[1], int) else SLOT_BYTES_4MB
 
     def open_slot(self, progress_path, sha256):
+        """Return the inactive slot as a sink; see ota_board."""
         if self._switched:
-            # A second ota_start would write over the running firmware.
-            raise FirmwareError("a firmware was installed already; reset before the next")
+            # A second ota_start would overwrite the running firmware.
+            raise FirmwareError("firmware has already been installed; reset first")
         self._slot = _PycomSlot("ota_0" if self.running_slot() == "Factory" else "Factory")
         return self._slot
 
     def boot_slot(self, name):
+        """See ota_recovery.Board.boot_slot."""
         if self._slot and self._slot.name == name:
             self._switched = True
             pycom.ota_finish()
@@ -46,29 +50,32 @@ class PycomBoard(Pycom, MicroPythonBoard):
 
 
 class _PycomSlot:
-    """The other slot. It can't be read back, so a new boot begins again."""
+    """The inactive slot. It can't be read back, so a download starts over after a reset."""
 
     def __init__(self, name):
         self.name = name
         self._started = False
 
     def resume(self, buf, limit_bytes, update_hash):
+        """Start over and return 0."""
         pycom.ota_start()
         self._started = False
         return 0
 
     def write(self, data):
+        """Write up to 4096 bytes; FirmwareError if it is no image."""
         if not self._started:
             check_image_start(data)
             self._started = True
         pycom.ota_write(data)
 
     def restart(self):
-        """Nothing is kept: resume starts over."""
+        """Do nothing: resume starts over."""
 
     def close(self):
-        """Nothing is open: ota_finish would switch slots."""
+        """Do nothing: ota_finish would switch slots."""
 
     def check(self):
+        """Raise FirmwareError if the board finds the image invalid."""
         if not pycom.ota_verify():
             raise FirmwareError("the board finds the firmware image invalid")

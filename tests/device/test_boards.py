@@ -199,7 +199,7 @@ def test_meter_refuses_an_image_larger_than_the_slot_before_the_first_write(
 
 def test_meter_never_starts_a_second_firmware_before_a_reset(meter: SimulatedBoard) -> None:
     meter.put({"flash/main.py": SECOND_START, "flash/image": IMAGE})
-    assert "a firmware was installed already" in meter.start().last("refused:")
+    assert "firmware has already been installed" in meter.start().last("refused:")
 
 
 def test_esp32_polls_and_confirms_once_it_is_on_the_network(esp32: SimulatedBoard) -> None:

@@ -1,5 +1,5 @@
-# The two lines that every release's boot.py begins with. Mount an SD card before them
-# if releases bring files for it.
+# The two lines at the beginning of every release's boot.py. Mount the SD card before them
+# if releases have files for it.
 import ota_boot
 
 ota_boot.run()

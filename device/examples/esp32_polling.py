@@ -1,4 +1,4 @@
-# main.py of a stock ESP32 that asks for an update every hour.
+# main.py of a stock ESP32 that checks for an update every hour.
 import time
 
 import machine
@@ -10,9 +10,10 @@ PAUSE_S = 60
 
 
 def look_for_update(ota):
+    """Confirm the running release and install a newer one; return whether that worked."""
     try:
         ota.connect()
-        # On the network: what this release has to be able to do. Now it may stay.
+        # The network works, which is all this release must prove: keep it.
         ota.confirm()
         ota.update()  # resets if there was something to install
     except OTAError as error:
@@ -22,16 +23,17 @@ def look_for_update(ota):
 
 
 def main():
+    """Check for updates for ever."""
     ota = WiFiOTA("workshop", "secret", "ota.local", 8000, log=print)
     while True:
-        # Soon again if it failed: a release on trial has an hour.
+        # Retry soon after a failure: a release on trial has only an hour.
         time.sleep(PERIOD_S if look_for_update(ota) else PAUSE_S)
 
 
 try:
     main()
 except Exception as error:
-    # Nobody is there to press a button. A release on trial that ends here goes back.
+    # Nobody is there to press a button. A release on trial that ends up here is rolled back.
     print("failed:", repr(error))
     time.sleep(PAUSE_S)
     machine.reset()

@@ -1,9 +1,9 @@
-# Two devices on Linux, without any hardware: each a folder, which the sample server
-# updates. Runs under CPython and under MicroPython:
+# Two devices on Linux without any hardware: each is a folder that the sample server
+# updates. Runs under CPython and MicroPython:
 #
 #     python3 device/examples/linux_gateway.py [HOST [HTTP_PORT [FTP_PORT]]]
 #
-# The devices are made anew in the folder "gateway", where this is started.
+# The devices are created afresh in the folder "gateway" of the current directory.
 import os
 import sys
 
@@ -20,22 +20,26 @@ IS_FOLDER = 0x4000
 
 
 class Reset(BaseException):
-    """Stands for the device's reset: what follows is its next boot."""
+    """Stands for the device's reset; the next boot follows."""
 
 
 def reset():
+    """Stand in for the board's reset."""
     raise Reset
 
 
 def progress(done_bytes, total_bytes, what):
+    """Print the progress of a download."""
     print("    {:6} of {} bytes  {}".format(done_bytes, total_bytes, what))
 
 
 def log(message):
+    """Print a message of the library."""
     print("   ", message)
 
 
 def copy_tree(source, target):
+    """Copy a folder to a new one."""
     os.mkdir(target)
     for name in os.listdir(source):
         if os.stat(source + "/" + name)[0] & IS_FOLDER:
@@ -46,6 +50,7 @@ def copy_tree(source, target):
 
 
 def remove_tree(folder):
+    """Remove a folder and everything in it."""
     for name in os.listdir(folder):
         if os.stat(folder + "/" + name)[0] & IS_FOLDER:
             remove_tree(folder + "/" + name)
@@ -55,7 +60,13 @@ def remove_tree(folder):
 
 
 class Device:
-    """A device in a folder, with release 1.0.0 on it."""
+    """A device in a folder, with release 1.0.0 installed.
+
+    Args:
+        folder: to create.
+        transport: WiFiOTA or FTPOTA.
+        host, port: of the server.
+    """
 
     def __init__(self, folder, transport, host, port):
         self.folder = folder
@@ -66,7 +77,11 @@ class Device:
             record.write("VERSION = '1.0.0'\n")
 
     def boot(self, application):
-        """Start: boot.py's part first, then the application, until a reset if one comes."""
+        """Boot: run recovery as boot.py does, then the application, until it ends or resets.
+
+        Args:
+            application: function of an OTA.
+        """
         board = LinuxBoard(self.folder, reset)
         try:
             ota_recovery.recover(board, log)
@@ -80,10 +95,12 @@ class Device:
             log("reset")
 
     def show(self, ota):
+        """Print the installed versions and the running slot."""
         log("now at {} in {}".format(ota.versions(), ota.board.running_slot()))
 
 
 def main(host="127.0.0.1", http_port="8000", ftp_port="2121"):
+    """Update one device over HTTP and one over FTP."""
     if FOLDER in os.listdir("."):
         remove_tree(FOLDER)
     os.mkdir(FOLDER)

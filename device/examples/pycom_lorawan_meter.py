@@ -1,5 +1,5 @@
-# main.py of a Pycom meter (LoPy4, FiPy): readings over LoRaWAN, updates over Wi-Fi when
-# a downlink says that the vehicle with the access point is near.
+# main.py of a Pycom meter (LoPy4, FiPy): readings over LoRaWAN, and updates over Wi-Fi when
+# a downlink reports that the vehicle with the access point is near.
 import socket
 import time
 
@@ -16,9 +16,10 @@ UPDATE_NOW = b"\x01\x02\x03"
 
 
 def join():
+    """Join the LoRaWAN network and return a socket for it."""
     lora = LoRa(mode=LoRa.LORAWAN, region=LoRa.EU868)
     lora.join(activation=LoRa.OTAA, auth=(APP_EUI, APP_KEY), timeout=0)
-    # For as long as it takes; a release on trial that never joins is ended by boot.py's alarm.
+    # However long it takes: boot.py's alarm ends the trial of a release that never joins.
     while not lora.has_joined():
         time.sleep(JOIN_POLL_S)
     link = socket.socket(socket.AF_LORA, socket.SOCK_RAW)
@@ -27,7 +28,7 @@ def join():
 
 
 def exchange(link, reading):
-    """Send a reading; return what came down in the windows after it."""
+    """Send a reading (16 bits); return the downlink received after it, b"" or None if none."""
     try:
         link.setblocking(True)
         link.send(reading.to_bytes(2, "big"))
@@ -38,6 +39,7 @@ def exchange(link, reading):
 
 
 def update(ota):
+    """Install a newer release, then switch off the Wi-Fi."""
     try:
         ota.update()  # resets if there was something to install
     except OTAError as error:
@@ -46,9 +48,10 @@ def update(ota):
 
 
 def main():
+    """Send a reading every minute and update on request."""
     ota = WiFiOTA("vehicle", "secret of the fleet", "192.168.1.10", 8000, log=print)
     link = join()
-    # Joined again: what this release has to be able to do. Now it may stay.
+    # The network works, which is all this release must prove: keep it.
     ota.confirm()
     while True:
         if exchange(link, machine.ADC().channel(pin="P16").voltage()) == UPDATE_NOW:
@@ -59,7 +62,7 @@ def main():
 try:
     main()
 except Exception as error:
-    # Nobody is there to press a button. A release on trial that ends here goes back.
+    # Nobody is there to press a button. A release on trial that ends up here is rolled back.
     print("failed:", repr(error))
     time.sleep(PERIOD_S)
     machine.reset()

@@ -14,16 +14,19 @@ PARTS = (
 
 
 class OTA:
-    """An update over any transport: a subclass gives ``connect`` and ``open``.
+    """Updates over any transport; a subclass provides ``connect`` and ``open``.
 
-    board: what differs between boards, see ota_board; found out if None.
-    product: folder of the server that has this device's releases.
-    device: a name that the server may know this device by.
-    log: called with one line of text; progress: with (bytes done, bytes in all, what).
-    timeout_s: of a connection and of each read; attempts: in a row that bring nothing.
-    trial_boots: how many boots a new release has to be confirmed in.
-    skip_firmware: leave out a firmware that the board can't take, instead of failing.
-    manifest_limit_bytes: the largest manifest read.
+    Args:
+        board: a board, see ota_board; None to detect it.
+        product: the server's folder with this device's releases.
+        device: a name that identifies this device to the server.
+        log: called with each message, one line of text.
+        progress: called with (bytes done, total bytes, name of the file or firmware).
+        timeout_s: time-out of connecting and of each read.
+        attempts: failures in a row after which an update gives up.
+        trial_boots: number of boots within which a new release must be confirmed.
+        skip_firmware: skip firmware that the board can't take instead of failing.
+        manifest_limit_bytes: size of the largest manifest accepted.
     """
 
     def __init__(
@@ -55,25 +58,35 @@ class OTA:
         self._recovery = Recovery(board, log)
 
     def connect(self):
-        """Make the server reachable; called before each update."""
+        """Make the server reachable; called before each update. LinkError if that fails."""
         raise NotImplementedError
 
     def open(self, path, offset):
-        """Return a stream of what the server has at ``path``, from byte ``offset`` on.
+        """Return a stream of the content at ``path``.
 
-        The stream has ``readinto(buffer)``, which returns 0 at the end of the whole, and
-        ``close()``. Both raise LinkError where another attempt may work.
+        The stream has ``readinto(buffer)``, which returns the number of bytes read and 0
+        only at the end of the content, and ``close()``.
+
+        Args:
+            path: path and query, such as ``/manifest.json?current_ver=1.0.0``.
+            offset: position of the first byte wanted.
+
+        Raises LinkError, like ``readinto``, if a retry may succeed.
         """
         raise NotImplementedError
 
     def close(self):
-        """Let go of what ``open`` keeps between two calls."""
+        """Release whatever ``open`` keeps between calls."""
 
     def update(self, again=False):
-        """Bring this device to what the server offers, and reset; False if there is nothing.
+        """Install the release that the server offers, then reset; False if there is none.
 
-        Raises OTAError with the old release untouched. Until confirm() the new one is on
-        trial. again: take a release that this device has gone back from, too.
+        The new release is on trial until confirm().
+
+        Args:
+            again: accept a release that this device has already rolled back.
+
+        Raises OTAError; the old release is then untouched.
         """
         if self._settle() == "trial":
             raise StateError("an update is on trial: confirm it or roll it back first")
@@ -82,29 +95,32 @@ class OTA:
         try:
             self._recovery.install()
         finally:
-            # Whatever came in between: the next boot goes on, with all memory free.
+            # Whatever happened, the next boot carries on, with all memory free.
             self.board.reset()
 
     def confirm(self):
-        """Keep the release on trial; False if none is. Call it once the application works."""
+        """Keep the release on trial; False if there is none. Call this once the app works."""
         if self._settle() != "trial":
             return False
         self._stored(self._recovery.confirm)
         return True
 
     def rollback(self):
-        """Go back to the release before the one on trial, and reset."""
+        """Roll back the release on trial, then reset. StateError if there is none."""
         if self._settle() != "trial":
-            raise StateError("no release is on trial, so there is none to go back to")
-        self._stored(self._recovery.go_back, "asked")
+            raise StateError("no release is on trial, so there is nothing to roll back")
+        self._stored(self._recovery.go_back, "requested")
         self.board.reset()
 
     def outcome(self):
-        """Return (result, version, previous version, reason) of the last update, or None."""
+        """Return (result, version, previous version, reason) of the last update, or None.
+
+        The result is "installed" or "rolled back".
+        """
         return self._recovery.outcome()
 
     def versions(self):
-        """Return the versions of files and firmware that this device has, None if unknown."""
+        """Return (files, firmware): the installed versions, each None if unknown."""
         found = {}
         try:
             with open(self._recovery.absolute(VERSION_RECORD), "r") as record:
@@ -112,22 +128,27 @@ class OTA:
                     pair = line.split("=", 1)
                     found[pair[0].strip()] = pair[-1].strip().strip("'\"")
         except (OSError, ValueError):
-            pass  # no record, or not one in text
+            pass  # no version record, or not a text file
         return found.get("VERSION"), found.get("FIRMWARE_VERSION")
 
     def wait_to_retry(self, failures, error):
-        """Wait before the next attempt, longer each time; raise ``error`` after the last."""
+        """Wait before a retry, with exponential back-off and jitter.
+
+        Args:
+            failures: number of failures in a row so far.
+            error: the LinkError to raise if there are no attempts left.
+        """
         if failures >= self.attempts:
             raise error
         wait_ms = min(FIRST_WAIT_MS << failures, LONGEST_WAIT_MS)
-        # Between half and all of it: a fleet that lost its server doesn't return as one.
+        # Jitter, from half to all of it: a fleet that lost its server must not return at once.
         wait_ms = wait_ms // 2 + wait_ms * self.board.random_byte() // 512
         self._recovery.log("{}; next attempt in {} ms".format(error, wait_ms))
         self.close()
         self.board.sleep_ms(max(wait_ms, error.retry_after_s * 1000))
 
     def _settle(self):
-        """Finish what a reset cut short, should boot.py not have; return the state."""
+        """Finish an interrupted update if boot.py has not; return the state."""
         state = self._stored(self._recovery.state)
         if state in ("idle", "trial"):
             return state
@@ -137,17 +158,17 @@ class OTA:
         try:
             return action(*arguments)
         except OSError as error:
-            raise StorageError("a file system of this device failed: {}".format(error))
+            raise StorageError("a file system on this device failed: {}".format(error))
 
     def _prepare(self, again):
-        """Do all that comes before the journal, and write it; False if nothing is to be done."""
+        """Do everything up to and including the journal; False if there is nothing to install."""
         self.connect()
         try:
-            # Each part is loaded when needed, and out of memory before the next comes in.
+            # Each part is loaded when needed and unloaded before the next one.
             work = self._plan(again)
             if work is None:
                 return False
-            # The plan is checked: here is where it is asked who made it, before it is followed.
+            # A signature of the manifest would be verified here, before anything is fetched.
             version, previous_version, record, firmware, fetch_bytes = work
             self._store(record)
             slots = self._fetch(firmware, fetch_bytes)
@@ -184,7 +205,7 @@ class OTA:
         _unload("ota_store")
 
     def _fetch(self, firmware, fetch_bytes):
-        """Return the names of the slot for the firmware and of the one that runs now."""
+        """Return the names of the new firmware's slot and of the running one."""
         from ota_fetch import Fetch
 
         fetch = Fetch(self, self._recovery, fetch_bytes)
@@ -195,7 +216,7 @@ class OTA:
 
 
 class _WiFi(OTA):
-    """What WiFiOTA and FTPOTA share: the network."""
+    """The Wi-Fi connection, shared by WiFiOTA and FTPOTA."""
 
     def __init__(self, ssid, password, ip, port, **options):
         super().__init__(**options)
@@ -203,31 +224,49 @@ class _WiFi(OTA):
         self._client = None
 
     def connect(self):
+        """Join the Wi-Fi network; LinkError if that fails."""
         try:
             self.board.connect_wifi(self._network[0], self._network[1], self.timeout_s * 3)
-        except Exception as error:  # TimeoutError is no OSError everywhere
+        except Exception as error:  # on some ports TimeoutError is not an OSError
             raise LinkError("no connection to {}: {}".format(self._network[0], error))
 
     def open(self, path, offset):
+        """See OTA.open."""
         return self._client.open(path, offset)
 
     def close(self):
+        """Close the connection that is kept between requests."""
         self._client.close()
 
 
 class WiFiOTA(_WiFi):
-    """Updates over Wi-Fi from an HTTP server; ``ip`` may be a name."""
+    """Updates over Wi-Fi from an HTTP server.
+
+    Args:
+        ssid, password: of the Wi-Fi network.
+        ip: address or name of the server.
+        port: its HTTP port.
+        options: keyword arguments of OTA.
+    """
 
     def __init__(self, ssid, password, ip, port, **options):
         super().__init__(ssid, password, ip, port, **options)
-        # Here, so that a device loads only the transport that it uses.
+        # Imported here so that a device loads only the transport it uses.
         from ota_http import HTTP
 
         self._client = HTTP(ip, port, self.timeout_s, self.board)
 
 
 class FTPOTA(_WiFi):
-    """Updates over Wi-Fi from an FTP server; ``user`` and ``login_password`` log in there."""
+    """Updates over Wi-Fi from an FTP server.
+
+    Args:
+        ssid, password: of the Wi-Fi network.
+        ip: address or name of the server.
+        port: its FTP control port.
+        user, login_password: the account on the server.
+        options: keyword arguments of OTA.
+    """
 
     def __init__(self, ssid, password, ip, port, user="anonymous", login_password="", **options):
         super().__init__(ssid, password, ip, port, **options)
@@ -239,8 +278,8 @@ class FTPOTA(_WiFi):
 def _unload(*names):
     for name in names:
         module = sys.modules.pop(name, None)
-        # MicroPython takes for a pointer what looks like one: a stale one must not hold
-        # a function, and with it its whole module.
+        # The garbage collector is conservative: a stale pointer to one function would
+        # keep its whole module alive.
         if module and hasattr(gc, "mem_free") and hasattr(module, "__dict__"):
             module.__dict__.clear()
     gc.collect()

@@ -1,15 +1,18 @@
 """Called by boot.py. This file stays the same from release to release.
 
-So no power cut ever finds it half replaced, also on FAT, which can't replace a
-file in one step. The recovery code itself may change: then the update keeps a
-copy of the old one, ota_prev, until the new one has proved itself.
+No power cut can therefore leave it half written, even on FAT, which can't replace a
+file atomically. The recovery code may change: the update then keeps a copy of the old
+one, ota_prev, until the trial is over.
 """
 
 
 def run(**options):
-    """Finish or undo what an update left; see ota_recovery.recover. Raises nothing.
+    """Finish or roll back an interrupted update; return the state, or "failed".
 
-    An exception in boot.py would keep some ports from starting main.py.
+    Never raises: after an exception in boot.py some ports don't start main.py.
+
+    Args:
+        options: keyword arguments of ota_recovery.recover.
     """
     log = options.get("log") or (lambda message: None)
     for name in ("ota_recovery", "ota_prev"):

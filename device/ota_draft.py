@@ -1,9 +1,11 @@
-"""The second part of an update: what has to change, checked and written to flash.
+"""Second step of an update: check the manifest's entries and write the changes to a draft.
 
-The draft is a file with a line for each change: path, new SHA-256 and size, old
-SHA-256 and size, path on the server. Nothing but the library's own folder is touched.
-The manifest's lists each come sorted by path, as the server sends them. One out of order
-is refused: order is what lets duplicates be found without holding the paths in memory.
+The draft is a file with one tab-separated line per change: path, new SHA-256, new size,
+old SHA-256, old size, path on the server. Sizes are in bytes; NONE marks an absent value.
+Only the library's own folder is written to.
+
+Each list of the manifest must be sorted by path, as the server sends it; others are
+refused. Sorting makes it possible to find duplicates without holding all paths in memory.
 """
 
 import os
@@ -25,7 +27,13 @@ BUFFER_BYTES = 512
 
 
 class Draft:
-    """Makes the draft of one update of ``ota`` out of what ota_manifest returned."""
+    """The draft of one update.
+
+    Args:
+        ota: the OTA that is updating.
+        recovery: its Recovery.
+        plan: the result of ota_manifest.read_manifest.
+    """
 
     def __init__(self, ota, recovery, plan):
         self._board = ota.board
@@ -36,16 +44,19 @@ class Draft:
         self._buf = bytearray(BUFFER_BYTES)
 
     def make(self, versions, again):
-        """Write the draft; None if there is nothing to do.
+        """Write the draft.
 
-        Returns (version, previous version, version record, firmware, bytes to fetch);
-        firmware: (path on the server, size in bytes, SHA-256, version), or None.
-        versions: (files, firmware) as the device has them, None where unknown. again:
-        whether to take a release that this device has gone back from.
+        Args:
+            versions: (files, firmware) as installed, each None if unknown.
+            again: whether to accept a release that this device has already rolled back.
+
+        Returns (version, previous version, version record, firmware, bytes to fetch), where
+        firmware is None or (path on the server, size in bytes, SHA-256, version); or None
+        if there is nothing to do. Raises ManifestError, FirmwareError or SpaceError.
         """
         checked_version(self._version)
         if versions[0] and self._previous_version not in (None, versions[0]):
-            raise ManifestError("is for {}".format(self._previous_version))
+            raise ManifestError("updates {}, not this version".format(self._previous_version))
         if not again and self._was_rolled_back():
             return None
         firmware = self._accept_firmware()
@@ -56,7 +67,7 @@ class Draft:
             return None
         if firmware:
             fetch_bytes += firmware[1]
-        # A tuple: an object would keep this module in memory, by way of its class.
+        # A tuple: an object's class would keep this module in memory.
         return self._version, self._previous_version or "", record, firmware, fetch_bytes
 
     def _was_rolled_back(self):
@@ -82,7 +93,7 @@ class Draft:
     def _version_record(self, versions, firmware):
         files_version, firmware_version = versions
         brings_files = any(end > start for start, end in self._spans)
-        # A manifest that brings only firmware has the firmware's version, not the files'.
+        # The version of a manifest with firmware only is the firmware's, not the files'.
         if brings_files or self._firmware is None or self._version != self._firmware[3]:
             files_version = self._version
         if firmware:
@@ -95,7 +106,7 @@ class Draft:
         return lines.encode()
 
     def _forget_other_sources(self):
-        """Keep what an earlier attempt has stored only if it was for this same manifest."""
+        """Drop the contents stored by an earlier attempt unless its manifest was the same."""
         source = self._recovery.folder + "/source"
         sha256 = self._hash(self._recovery.folder + "/manifest").encode()
         if exists(source):
@@ -107,7 +118,7 @@ class Draft:
             known.write(sha256)
 
     def _write(self, record):
-        """Write what has to change; return how many entries, and the bytes to fetch."""
+        """Write all changes; return the number of entries and of bytes to fetch."""
         count = fetch_bytes = 0
         lists = []
         outer = []
@@ -122,7 +133,7 @@ class Draft:
                     path, url_path, sha256, size = self._checked(*fields)
                     _check_outer(outer, path)
                     if path == VERSION_RECORD:
-                        self._recovery.log("the release's own version record is left out")
+                        self._recovery.log("the release's own version record is skipped")
                     elif self._write_one(draft, path, sha256, str(size), url_path):
                         count += 1
                         fetch_bytes += size
@@ -143,7 +154,7 @@ class Draft:
         return (path,) + checked_content(sha256, size, url)
 
     def _write_one(self, draft, path, sha256, size, url_path):
-        """Write an entry if it is not what is there already; say whether it was written."""
+        """Write an entry unless the file is up to date; return whether it was written."""
         self._check_place(path)
         target = self._recovery.absolute(path)
         old_sha256 = self._hash(target) if exists(target) else NONE
@@ -156,19 +167,19 @@ class Draft:
         return True
 
     def _hash(self, path):
-        """Return the SHA-256 of a file that is there."""
+        """Return the SHA-256 of an existing file."""
         sha256 = file_sha256(path, self._buf)
         if sha256 is None:
-            raise OSError("{} can't be read".format(path))
+            raise OSError("can't read {}".format(path))
         return sha256
 
     def _check_place(self, path):
-        """Refuse a file where a folder is, the reverse, and names in other letters on FAT."""
+        """Refuse a file in place of a folder, the reverse, and on FAT names in another case."""
         root, rest = path.split("/", 1)
         folder = self._board.roots[root]
         if folder and not exists(folder):
             raise SpaceError("there is no file system at {}".format(folder))
-        # As FAT finds it, under whatever letters.
+        # FAT finds names in any case.
         folded = exists(folder + "/" + FOLDER.upper())
         at = 0
         while at >= 0:
@@ -177,19 +188,24 @@ class Draft:
             if not exists(here):
                 return
             if is_folder(here) == (at < 0):
-                raise ManifestError("has {} where the device has something else".format(path))
+                raise ManifestError("has {}, where a file and a folder conflict".format(path))
             if folded and not _is_listed(here):
-                raise ManifestError("has {}, which is here in other letters".format(path))
+                raise ManifestError("has {}, whose case differs on the device".format(path))
 
 
 def _is_listed(path):
-    """Say whether the folder lists this name, letter for letter."""
+    """Return whether the folder lists this name in exactly this case."""
     at = path.rfind("/")
     return len(first_names(path[:at] or "/", lambda name: name == path[at + 1 :], 1)) > 0
 
 
 class _List:
-    """One list of the manifest, an entry at a time."""
+    """One list of the manifest, read an entry at a time.
+
+    Args:
+        path: of the file with the lists.
+        span: (start, end) of this one, as offsets in bytes.
+    """
 
     def __init__(self, path, span):
         self._file = open(path, "rb")
@@ -198,23 +214,28 @@ class _List:
         self.fields = None
 
     def advance(self):
+        """Read the next entry into ``fields``, None at the end; ManifestError if unsorted."""
         last, self.fields = self.fields, None
         if self._left > 0:
             line = self._file.readline()
             self._left -= len(line)
             self.fields = line.decode().rstrip("\n").split("\t")
             if self.fields[0].startswith("/") and not self.fields[0].startswith("//"):
-                # Here, so that a path with the slash of old clients is the one without.
+                # Strip the slash for old clients first: both forms name the same path.
                 self.fields[0] = self.fields[0][1:]
             if last and self.fields[0] <= last[0]:
                 raise ManifestError("lists {} out of order".format(self.fields[0]))
 
     def close(self):
+        """Close the file."""
         self._file.close()
 
 
 def _check_outer(outer, path):
-    """Refuse a path below a file of the same manifest; ``outer`` has those it begins with."""
+    """Refuse a path below a file of the same manifest.
+
+    ``outer`` is a stack of earlier paths that are prefixes of one another.
+    """
     while outer and not path.startswith(outer[-1]):
         outer.pop()
     if any(path.startswith(one + "/") for one in outer):
@@ -223,7 +244,7 @@ def _check_outer(outer, path):
 
 
 def _next_entry(lists, last):
-    """Return the next entry of all lists in the order of their paths, None at the end."""
+    """Merge the lists: return the next entry by path, None at the end."""
     first = None
     for one in lists:
         if one.fields and (first is None or one.fields[0] < first.fields[0]):

@@ -1,12 +1,17 @@
-"""What can go wrong with an update. Each error says its cause in one sentence."""
+"""The library's errors. Each message states the cause in one sentence."""
 
 
 class OTAError(Exception):
-    """The root of all errors of this library."""
+    """Base class of all errors of this library."""
 
 
 class LinkError(OTAError):
-    """The connection failed, stalled or broke off; another attempt may work."""
+    """The connection failed, stalled or was lost; a retry may succeed.
+
+    Args:
+        message: the cause.
+        retry_after_s: how long the server asks clients to wait (RFC 9110, Retry-After).
+    """
 
     def __init__(self, message, retry_after_s=0):
         super().__init__(message)
@@ -14,22 +19,26 @@ class LinkError(OTAError):
 
 
 class ServerError(OTAError):
-    """The server answered, but refused or broke its protocol."""
+    """The server refused the request or violated the protocol."""
 
 
 class ManifestError(OTAError):
-    """The manifest is malformed, or asks for something no update may do."""
+    """The manifest is malformed, or asks for something that no update may do.
+
+    Args:
+        what: the rest of a sentence that begins "the manifest".
+    """
 
     def __init__(self, what):
         super().__init__("the manifest " + what)
 
 
 class IntegrityError(OTAError):
-    """The bytes received are not the ones that the manifest names."""
+    """The content received doesn't match the manifest."""
 
 
 class SpaceError(OTAError):
-    """The update does not fit on a file system of this device."""
+    """The update doesn't fit on a file system of the device."""
 
 
 class FirmwareError(OTAError):
@@ -41,9 +50,9 @@ class StorageError(OTAError):
 
 
 class StateError(OTAError):
-    """The call does not fit the state that the device's update is in."""
+    """The call is not allowed in the current state of the update."""
 
 
 def is_number(text):
-    """Say whether int() takes ``text``: isdigit() knows more digits than that."""
+    """Return whether ``text`` consists of ASCII digits only, unlike isdigit()."""
     return bool(text) and not text.strip("0123456789")

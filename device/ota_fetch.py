@@ -1,6 +1,6 @@
-"""The fourth part of an update: the contents, fetched and checked.
+"""Fourth step of an update: download the contents and check them.
 
-Over as many connections as it takes; what has come is gone on with, also after a reset.
+A lost connection is retried; downloads resume where they stopped, even after a reset.
 """
 
 try:
@@ -14,14 +14,20 @@ from ota_errors import IntegrityError, LinkError
 from ota_recovery import NONE
 from ota_sink import FileSink
 
-# What a Pycom takes at once, and a block of an ESP32's slot.
+# The most that ota_write takes on a Pycom, and one block of an ESP32's slot.
 BUFFER_BYTES = 4096
-# What a connection has to bring before its end no longer counts as a failed attempt.
+# A connection that brought this much before it failed resets the count of failures.
 PROGRESS_BYTES = 16384
 
 
 class Fetch:
-    """The downloads of one update, with their progress and their retries."""
+    """The downloads of one update, with progress and retries.
+
+    Args:
+        ota: the OTA that is updating.
+        recovery: its Recovery.
+        total_bytes: size of all downloads, for progress.
+    """
 
     def __init__(self, ota, recovery, total_bytes):
         self._ota = ota
@@ -32,7 +38,7 @@ class Fetch:
         self._filled = 0
 
     def files(self):
-        """Bring the contents that the draft names into the store."""
+        """Download the contents listed in the draft into the store."""
         with self._recovery.drafted() as drafted:
             for path, sha256, size, _, _, url_path in drafted:
                 if url_path != NONE:
@@ -40,7 +46,16 @@ class Fetch:
                     self.fetch(url_path, int(size), sha256, sink, path)
 
     def firmware(self, url_path, size, sha256, version):
-        """Bring a firmware into the other slot; return the names of that one and of this."""
+        """Download firmware into the inactive slot.
+
+        Args:
+            url_path: its path on the server.
+            size: in bytes.
+            sha256: in hex.
+            version: shown as progress.
+
+        Returns the names of the slot written and of the running one. Raises OTAError.
+        """
         board = self._ota.board
         slot = board.open_slot(self._recovery.folder + "/slot", sha256)
         self.fetch(url_path, size, sha256, slot, "firmware " + version)
@@ -48,22 +63,32 @@ class Fetch:
         return slot.name, board.running_slot()
 
     def fetch(self, path, size, sha256, sink, what):
-        """Bring the content of ``path`` into ``sink``; raise if it can't be had or is wrong."""
+        """Download one content into a sink.
+
+        Args:
+            path: its path on the server.
+            size: in bytes.
+            sha256: in hex.
+            sink: where to write it; see ota_sink.
+            what: its name in progress and errors.
+
+        Raises OTAError: IntegrityError if the size or SHA-256 is wrong.
+        """
         digest, resumed = self._attempt(path, size, sink, what)
         if digest != sha256 and resumed:
-            # What was kept may be at fault: once more, from the beginning.
+            # The part kept from earlier may be corrupt: try once more from the beginning.
             self._done_bytes -= size
             sink.restart()
             digest, resumed = self._attempt(path, size, sink, what)
         if digest != sha256:
             sink.restart()
-            raise IntegrityError("{} came with the wrong hash".format(what))
+            raise IntegrityError("{} has the wrong SHA-256".format(what))
         if resumed == size:
-            # Nothing had to come, so nothing has been said yet.
+            # Nothing was downloaded, so no progress has been reported yet.
             self._ota.progress(self._done_bytes, self._total_bytes, what)
 
     def _attempt(self, path, size, sink, what):
-        # Pycom has one hash at a time, and one left undigested blocks the next for ever.
+        # Pycom allows one hash at a time; one without a digest blocks all others for good.
         sha256 = hashlib.sha256()
         self._filled = 0
         try:
@@ -86,16 +111,16 @@ class Fetch:
                     failures = 1 if at + self._filled - before >= PROGRESS_BYTES else failures + 1
                     self._ota.wait_to_retry(failures, error)
                 finally:
-                    pieces.close()  # and with it the connection
+                    pieces.close()  # closes the stream, too
         finally:
             digest = sha256.digest()
             sink.close()
         return binascii.hexlify(digest).decode(), start
 
     def _pour(self, path, at, size):
-        """Yield the length of each piece in the buffer: a full one, but for the last.
+        """Yield the length of each piece read into the buffer; all but the last fill it.
 
-        A piece that a broken connection left part-filled is filled up by the next one.
+        A piece that a lost connection left incomplete is completed by the next one.
         """
         view = memoryview(self._buf)
         stream = self._ota.open(path, at + self._filled)
@@ -119,4 +144,4 @@ class Fetch:
         try:
             return stream.readinto(view)
         except LinkError:
-            return 0  # all of it is here; its hash tells whether it is right
+            return 0  # everything has arrived; the SHA-256 decides whether it is right

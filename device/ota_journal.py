@@ -1,4 +1,4 @@
-"""The last part of an update: the journal, which makes it take place."""
+"""Last step of an update: write the journal, which commits it."""
 
 import os
 
@@ -17,15 +17,23 @@ BUFFER_BYTES = 512
 
 
 def write_journal(recovery, header):
-    """Write the journal, out of the draft. From here on the update takes place."""
-    # What the journal speaks of has to be there before it is.
+    """Write the journal from the draft. From then on the update is committed.
+
+    Args:
+        recovery: a Recovery.
+        header: fields of the first line: format, version, previous version, boots of the
+            trial, slot of the new firmware, slot of the old firmware.
+
+    Raises StorageError if the store is damaged, ManifestError for an unsafe boot.py.
+    """
+    # Everything that the journal refers to must be on flash first.
     recovery.board.sync()
     _check_store(recovery)
     with open(recovery.journal, "wb") as journal:
         sha256 = hashlib.sha256()
         try:
             _write_line(journal, sha256, header)
-            # boot.py last: should FAT lose it, all that main.py needs is in place.
+            # boot.py last: if FAT loses it, everything that main.py needs is in place.
             for boot_py in (False, True):
                 with recovery.drafted() as drafted:
                     for fields in drafted:
@@ -40,7 +48,7 @@ def write_journal(recovery, header):
 
 
 def _check_store(recovery):
-    """Look once more at all that the update will need, whether it stays or goes back."""
+    """Check once more everything that installing or rolling back will need."""
     buf = bytearray(BUFFER_BYTES)
     with recovery.drafted() as drafted:
         for path, sha256, _, old_sha256, _, _ in drafted:
@@ -54,7 +62,13 @@ def _check_store(recovery):
 
 
 def move_aside(root):
-    """Give up a folder that doesn't keep what is written to it: FAT can damage one for good."""
+    """Replace a library folder that FAT has damaged beyond repair by a new one.
+
+    Args:
+        root: path of the file system's root.
+
+    Always raises StorageError.
+    """
     folder = root + "/" + FOLDER
     number = 1
     while exists("{}.{}".format(folder, number)):
@@ -62,12 +76,12 @@ def move_aside(root):
     aside = "{}.{}".format(folder, number)
     os.rename(folder, aside)
     os.mkdir(folder)
-    # A release that was rolled back must not come again by this.
+    # Without the outcome, a release that was rolled back would be installed again.
     buf = bytearray(BUFFER_BYTES)
     sha256 = file_sha256(aside + "/outcome", buf)
     if sha256:
         copy_file(aside + "/outcome", folder + "/outcome", sha256, buf)
-    raise StorageError("the folder {} was damaged; the next attempt has a new one".format(folder))
+    raise StorageError("the folder {} was damaged and has been replaced".format(folder))
 
 
 def _write_line(journal, sha256, fields):
@@ -77,7 +91,7 @@ def _write_line(journal, sha256, fields):
 
 
 def _check_boot_py(old, new):
-    """Refuse a boot.py without ota_boot where the one that is here has it."""
+    """Refuse a boot.py that drops the call of ota_boot."""
     if _mentions_ota_boot(old) and not _mentions_ota_boot(new):
         raise ManifestError("brings a boot.py that does not call ota_boot")
 

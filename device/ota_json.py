@@ -1,4 +1,4 @@
-"""A JSON reader that holds one value at a time, however long the text is."""
+"""A streaming JSON reader (RFC 8259) that holds one value at a time in memory."""
 
 from ota_errors import ManifestError, is_number
 
@@ -12,7 +12,15 @@ DEEPEST = 8
 
 
 class JSONReader:
-    """Reads from ``stream.readinto`` through ``buf``; the caller walks the structure."""
+    """Reads JSON from a stream; the caller walks the structure.
+
+    Every method that reads raises ManifestError if the text is malformed or too large.
+
+    Args:
+        stream: object with ``readinto(buffer)``, which returns 0 at the end.
+        buf: bytearray to read through.
+        limit_bytes: size of the largest text accepted.
+    """
 
     def __init__(self, stream, buf, limit_bytes):
         self._stream = stream
@@ -22,7 +30,7 @@ class JSONReader:
         self._left = limit_bytes
 
     def peek(self):
-        """Return the next byte that is not space, -1 at the end."""
+        """Return the next byte that is not white space without consuming it, -1 at the end."""
         while True:
             byte = self._byte()
             if byte < 0 or byte not in SPACE:
@@ -30,18 +38,18 @@ class JSONReader:
             self._at += 1
 
     def members(self):
-        """Yield the keys of an object; the caller reads each value before the next."""
+        """Yield the keys of an object; the caller must read each value before the next key."""
         for _ in self._sequence(b"{", b"}"):
             key = self._string()
             self._expect(b":")
             yield key
 
     def items(self):
-        """Yield once for each item of an array; the caller reads each before the next."""
+        """Yield once for each item of an array; the caller must read it before the next."""
         return self._sequence(b"[", b"]")
 
     def scalar(self):
-        """Read a string, number, true, false or null; only whole numbers from 0 on come as int."""
+        """Read a string, number, true, false or null; integers from 0 up are int, others float."""
         if self.peek() == 0x22:
             return self._string()
         word = self._word()
@@ -54,10 +62,14 @@ class JSONReader:
                 return float(word)
         except ValueError:
             pass  # such as 1-2
-        raise ManifestError("has a value that is no JSON: {}".format(word))
+        raise ManifestError("has an invalid JSON value: {}".format(word))
 
     def skip(self, depth=0):
-        """Pass over a value of any kind."""
+        """Skip a value of any type.
+
+        Args:
+            depth: how deep it is nested in the value being skipped.
+        """
         if depth > DEEPEST:
             raise ManifestError("is nested too deeply")
         first = self.peek()
@@ -71,9 +83,9 @@ class JSONReader:
             self.scalar()
 
     def finish(self):
-        """Check that nothing follows, up to the stream's own end."""
+        """Check that nothing but white space follows."""
         if self.peek() >= 0:
-            raise ManifestError("goes on after its end")
+            raise ManifestError("has data after its end")
 
     def _byte(self):
         if self._at == self._end:
@@ -89,13 +101,13 @@ class JSONReader:
     def _next(self):
         byte = self._byte()
         if byte < 0:
-            raise ManifestError("ends too soon")
+            raise ManifestError("is truncated")
         self._at += 1
         return byte
 
     def _expect(self, wanted):
         if self.peek() != wanted[0]:
-            raise ManifestError("is not JSON: no {} where one belongs".format(wanted))
+            raise ManifestError("is not JSON: {} expected".format(wanted))
         self._at += 1
 
     def _sequence(self, opening, closing):
@@ -140,7 +152,7 @@ class JSONReader:
                 raise ManifestError("has a string that is too long")
 
     def _take_plain(self, text):
-        """Take what stands for itself, as far as it is in the buffer: most of all there is."""
+        """Append the buffered bytes up to the next quote, backslash or control character."""
         buf = self._buf
         at = self._at
         end = self._end
@@ -156,16 +168,16 @@ class JSONReader:
         byte = self._next()
         if byte != 0x75:
             if byte not in ESCAPES:
-                raise ManifestError("has an unknown escape")
+                raise ManifestError("has an invalid escape")
             return bytes((ESCAPES[byte],))
         code = self._hex4()
-        # A character beyond the first 65,536 comes as two escapes.
+        # Characters from U+10000 up are two escapes, a surrogate pair (RFC 8259, section 7).
         if 0xD800 <= code < 0xDC00 and self._next() == 0x5C and self._next() == 0x75:
             low = self._hex4()
             if 0xDC00 <= low < 0xE000:
                 code = 0x10000 + ((code & 0x3FF) << 10) + (low & 0x3FF)
         if 0xD800 <= code < 0xE000:
-            raise ManifestError("has half a character")
+            raise ManifestError("has half a surrogate pair")
         return chr(code).encode()
 
     def _hex4(self):
@@ -173,7 +185,7 @@ class JSONReader:
         for _ in range(4):
             digit = b"0123456789abcdef".find(bytes((self._next(),)).lower())
             if digit < 0:
-                raise ManifestError("has an unknown escape")
+                raise ManifestError("has an invalid escape")
             code = code << 4 | digit
         return code
 

@@ -1,7 +1,7 @@
-"""The first part of an update: the manifest, read as a stream into lists on flash.
+"""First step of an update: read the manifest as a stream into lists on flash.
 
-Its form is checked here, what it asks for in ota_draft. Nothing but the library's own
-folder is touched.
+This module checks its syntax and types; ota_draft checks what it asks for. Only the
+library's own folder is written to.
 """
 
 import os
@@ -18,12 +18,18 @@ UNQUOTED = "-._~"
 
 
 def read_manifest(ota, recovery):
-    """Ask for the manifest and read it; None if it says that there is nothing to do.
+    """Request the manifest and write its lists to the file ``.ota/manifest``.
 
-    Returns (version, previous version or None, firmware, spans). firmware: a list (SHA-256,
-    size, URL, version), or None. spans: where each list begins and ends in ``.ota/manifest``,
-    which has a line (path, SHA-256, size, URL) for each of its entries, NONE where it
-    deletes.
+    That file has one tab-separated line per entry: path, SHA-256, size in bytes, URL. NONE
+    replaces the SHA-256 and URL of a deletion.
+
+    Args:
+        ota: the OTA that is updating.
+        recovery: its Recovery.
+
+    Returns (version, previous version or None, firmware, spans), or None if there is nothing
+    to do. firmware is None or [SHA-256, size, URL, version], all strings; spans are the
+    (start, end) of each list in the file, as offsets in bytes. Raises OTAError.
     """
     _begin(recovery)
     path = _path_to_ask(ota)
@@ -44,20 +50,20 @@ def read_manifest(ota, recovery):
 
 
 def _begin(recovery):
-    """Make room for a new journal; contents in the store stay. Only when idle."""
+    """Create the folders and remove a stale journal; stored contents stay. Only when idle."""
     for root in recovery.board.roots.values():
         if (root == "" or exists(root)) and not exists(root + "/" + FOLDER):
             os.mkdir(root + "/" + FOLDER)
     remove(recovery.journal)
     if not exists(recovery.folder + "/outcome"):
-        # So that no new name is needed in the end: FAT can lose one.
+        # Created now: a new name after the journal is written could be lost by FAT.
         open(recovery.folder + "/outcome", "w").close()
     try:
         open(recovery.folder + "/manifest", "wb").close()
     except OSError as error:
         if error.args[0] != EIO:
             raise
-        # FAT has left it on a chain of clusters that leads nowhere, and always will.
+        # FAT has left the file with a broken cluster chain; it can't be opened any more.
         from ota_journal import move_aside
 
         move_aside(recovery.board.roots["flash"])
@@ -95,7 +101,7 @@ def _read(reader, lists):
     found = {}
     for key in reader.members():
         if key in found:
-            raise ManifestError("says {} twice".format(key))
+            raise ManifestError("has {} twice".format(key))
         if key in LISTS:
             start = lists.tell()
             _read_list(key, reader, lists)
@@ -111,7 +117,7 @@ def _read(reader, lists):
             reader.skip()
     reader.finish()
     if "version" not in found:
-        raise ManifestError("names no version")
+        raise ManifestError("has no version")
     spans = [found[key] for key in LISTS if key in found]
     return found["version"], found.get("previous_version"), found.get("firmware"), spans
 
@@ -126,14 +132,14 @@ def _read_list(key, reader, lists):
 
 
 def _read_record(reader, names):
-    """Read an object and return these members of it, all as text."""
+    """Read an object and return the members ``names``, all as strings."""
     record = {}
     for key in reader.members():
         if key == "size":
             value = reader.scalar()
-            # type(), since True is an int to isinstance.
+            # Not isinstance: True is an instance of int.
             if type(value) is not int:
-                raise ManifestError("has a size of the wrong kind")
+                raise ManifestError("has an invalid size")
             record[key] = str(value)
         elif key in names:
             record[key] = _text(reader.scalar(), key)
@@ -146,7 +152,7 @@ def _read_record(reader, names):
 
 
 def _text(value, name):
-    """Return a text that may stand in one field of a line."""
+    """Return a string without control characters, which fits in a field of a line."""
     if type(value) is not str or any(char < " " or char == "\x7f" for char in value):
-        raise ManifestError("has a {} that is none".format(name))
+        raise ManifestError("has an invalid {}".format(name))
     return value

@@ -1,17 +1,18 @@
-"""Finishes, judges or undoes an update; runs at boot with nothing else of the library in place.
+"""Completes an update, counts its trial and rolls it back; needs no other module at boot.
 
-An update prepares everything under ``.ota`` and then writes the journal, which
-counts once its line ``end``, the SHA-256 of those before, is there. From then on the
-update is carried out again and again until it is whole. No file is renamed:
-contents are copied from a store by hash, so a copy cut short is made once more,
-and FAT never gets two names for one chain of clusters.
+An update prepares everything under ``.ota`` and then writes the journal. The journal is
+valid once its last line is there: ``end`` and the SHA-256 of the lines before it. From then
+on the update is applied again at each boot until it is complete. No file is renamed:
+contents are copied from a store, where they are named by SHA-256. An interrupted copy is
+simply repeated, and on FAT no cluster chain ever has two names.
 
-In ``flash/.ota``: ``journal`` and ``outcome``. In ``.ota`` of each root: contents, new
-and old, named by their hash. Behind its end the journal grows by notes, a line each:
-``trial`` once it is carried out, ``boot`` for each boot on trial, ``switched`` for each
-with the wrong firmware, ``back`` with the reason to go back, ``tried`` and ``switch`` for
-each attempt at that. A note needs no new name in a folder, which FAT can lose, and goes
-in one step with the journal.
+``flash/.ota`` holds ``journal`` and ``outcome``; ``.ota`` on each root holds the new and
+the old contents. The journal has a header (see ota_journal), one line per entry (path, new
+SHA-256, new size, old SHA-256, old size; tab-separated), the line ``end``, and then notes:
+``trial`` once the update is applied, ``boot`` for each boot on trial, ``switched`` for each
+one with the wrong firmware, ``back`` with the reason for a rollback, ``tried`` and
+``switch`` for each attempt to restore the files and to switch the slot. A note adds no name
+to a folder, which FAT could lose, and disappears together with the journal.
 """
 
 import os
@@ -29,16 +30,16 @@ VERSION_RECORD = "flash/OTA_VERSION.py"
 NONE = "-"
 ATTEMPTS = 3
 TRIAL_S = 3600
-# Beside the contents, the journal and the outcome.
+# The library's files besides contents, journal and outcome.
 OWN = ("draft", "manifest", "source", "slot")
 HASH_DIGITS = 24
 ENTRY_FIELDS = 5
-# A timer that nothing refers to is collected on some ports, and its alarm with it.
+# Keeps timers referenced: some ports would collect them, and no alarm would go off.
 ALARMS = []
 
 
 def exists(path):
-    """Say whether there is a file or folder at ``path``."""
+    """Return whether there is a file or folder at ``path``."""
     try:
         os.stat(path)
     except OSError:
@@ -47,34 +48,45 @@ def exists(path):
 
 
 def first_names(folder, wanted, most):
-    """Return up to ``most`` of the names in a folder that ``wanted`` says yes to."""
+    """Return some of the names in a folder; an unreadable folder has none.
+
+    Args:
+        folder: its path.
+        wanted: function of a name that returns whether to include it.
+        most: the largest number of names to return.
+    """
     found = []
     try:
-        # ilistdir where there is one: a list of all names grows with the update. It
-        # must be read to its end: older LittleFS ports leave it open otherwise.
+        # ilistdir if available: a list of all names grows with the update. It must be
+        # read to its end, since older LittleFS ports leave the folder open otherwise.
         entries = os.ilistdir(folder) if hasattr(os, "ilistdir") else os.listdir(folder)
         for entry in entries:
             name = entry if isinstance(entry, str) else entry[0]
             if len(found) < most and wanted(name):
                 found.append(name)
     except (OSError, ValueError):
-        pass  # no such folder, or names that FAT made up
+        pass  # no such folder, or garbage names on a damaged FAT
     return found
 
 
 def is_folder(path):
-    """Say whether there is a folder at ``path``."""
+    """Return whether there is a folder at ``path``."""
     return exists(path) and os.stat(path)[0] & 0x4000 != 0
 
 
 def remove(path):
-    """Remove a file where there is one; some ports would remove an empty folder, too."""
+    """Remove the file at ``path`` if there is one, but no folder, as some ports would."""
     if exists(path) and not is_folder(path):
         os.remove(path)
 
 
 def make_folders(path, root):
-    """Make the folders that ``path``, below ``root``, lies in."""
+    """Create the parent folders of a file.
+
+    Args:
+        path: of the file.
+        root: path of the file system's root, which exists.
+    """
     at = path.find("/", len(root) + 1)
     while at > 0:
         if not exists(path[:at]):
@@ -83,7 +95,12 @@ def make_folders(path, root):
 
 
 def file_sha256(path, buf):
-    """Return the SHA-256 of a file in hex, None where there is no such file."""
+    """Return the SHA-256 of a file in hex, None if it can't be opened.
+
+    Args:
+        path: of the file.
+        buf: bytearray to read through.
+    """
     try:
         source = open(path, "rb")
     except OSError:
@@ -98,7 +115,13 @@ def sha256_hex(data):
 
 
 def copy_file(source_path, target_path, sha256, buf):
-    """Copy a file; OSError if what arrives does not have this SHA-256."""
+    """Copy a file; OSError if it fails or the content has another SHA-256.
+
+    Args:
+        source_path, target_path: of the two files; the target is overwritten.
+        sha256: expected, in hex.
+        buf: bytearray to copy through.
+    """
     with open(source_path, "rb") as source:
         with open(target_path, "wb") as target:
             digest = _pour(source, target, buf)
@@ -108,7 +131,7 @@ def copy_file(source_path, target_path, sha256, buf):
 
 def _pour(source, target, buf):
     view = memoryview(buf)
-    # Pycom has one hash at a time, and one left undigested blocks the next for ever.
+    # Pycom allows one hash at a time; one without a digest blocks all others for good.
     sha256 = hashlib.sha256()
     try:
         while True:
@@ -124,9 +147,13 @@ def _pour(source, target, buf):
 
 
 class Lines:
-    """The tab-separated fields of a file's lines, those that have so many of them.
+    """Iterates over the lines of a file that have a given number of tab-separated fields.
 
-    No generator: what a loop leaves open by an exception, ``with`` closes.
+    Not a generator: ``with`` closes the file even if the loop raises.
+
+    Args:
+        path: of the file.
+        count: number of fields; other lines are skipped.
     """
 
     def __init__(self, path, count):
@@ -139,7 +166,7 @@ class Lines:
     def __next__(self):
         while True:
             line = self._file.readline()
-            # What follows the journal's end are notes, of which any may be damaged.
+            # After the journal's end come notes, any of which may be damaged.
             if not line or line.startswith(b"end\t"):
                 raise StopIteration
             fields = line.rstrip(b"\n").split(b"\t")
@@ -154,47 +181,56 @@ class Lines:
 
 
 class Board:
-    """A MicroPython board that takes files only; the interface of all boards.
+    """A MicroPython board that updates files only; the interface of all boards.
 
-    ``roots``: where the paths of a release lie on this device.
-    ``takes_firmware``: whether there is a second slot to write a firmware to.
+    ``roots`` maps the roots of a release's paths to paths on the device; ``takes_firmware``
+    tells whether firmware can be updated.
     """
 
     takes_firmware = False
 
     def __init__(self):
-        # Not by whether there is a folder of that name: an application may make one.
+        # Not decided by whether a folder /flash exists: an application may create one.
         self.roots = {"flash": "/flash" if "/flash" in sys.path else "", "sd": "/sd"}
 
     def running_slot(self):
-        """Return the name of the slot that the running firmware is in."""
+        """Return the name of the slot of the running firmware."""
         return NONE
 
     def boot_slot(self, name):
-        """Make the next boot start from a slot; may reset at once. OSError if it won't."""
+        """Select the slot for the next boot; may reset at once. OSError if that fails.
+
+        Args:
+            name: of the slot.
+        """
 
     def keep_slot(self):
-        """Tell the bootloader that the running firmware is good."""
+        """Tell the bootloader that the running firmware works."""
 
     def feed_watchdog(self):
-        """Nothing; called every now and then, also while nothing comes."""
+        """Do nothing; called regularly during an update, even while waiting for data."""
 
     def sync(self):
-        """Make sure that what was written is on the flash."""
+        """Flush everything written to flash."""
         if hasattr(os, "sync"):
             os.sync()
 
     def reset(self):
-        """Start the device anew. Does not return."""
+        """Reset the device; does not return."""
         import machine
 
         machine.reset()
 
     def alarm(self, delay_s, callback):
-        """Have ``callback()`` called after a time, whatever the application does until then."""
+        """Call a function after a delay, whatever the application is doing then.
+
+        Args:
+            delay_s: delay in seconds.
+            callback: function without arguments.
+        """
         from machine import Timer
 
-        for number in (-1, 3, 1):  # a virtual one, else the last that the chip has
+        for number in (-1, 3, 1):  # a virtual timer, else the last one that the chip has
             try:
                 timer = Timer(number)
             except ValueError:
@@ -207,42 +243,50 @@ class Board:
 
 
 class Esp32(Board):
-    """A stock ESP32, with two slots if its partition table has them."""
+    """A stock ESP32, with two OTA slots if its partition table has them.
+
+    Source: "Over The Air Updates (OTA)" in the ESP-IDF Programming Guide.
+    """
 
     takes_firmware = True
 
     def running_slot(self):
+        """Return the label of the running firmware's partition."""
         from esp32 import Partition
 
         return Partition(Partition.RUNNING).info()[4]
 
     def boot_slot(self, name):
+        """See Board.boot_slot; set_boot validates the image."""
         from esp32 import Partition
 
         Partition.find(Partition.TYPE_APP, label=name)[0].set_boot()
 
     def keep_slot(self):
+        """Cancel the bootloader's rollback."""
         from esp32 import Partition
 
-        # Since 1.13; without it the bootloader doesn't go back by itself either.
+        # Since 1.13; before that the bootloader doesn't roll back by itself either.
         try:
             if hasattr(Partition, "mark_app_valid_cancel_rollback"):
                 Partition.mark_app_valid_cancel_rollback()
         except OSError:
-            pass  # an image at the factory's place has nothing to confirm
+            pass  # an image in the factory partition needs no confirmation
 
 
 class Pycom(Board):
-    """A Pycom board: two slots, and a bootloader that never goes back by itself."""
+    """A Pycom board: two slots, and a bootloader that never rolls back by itself."""
 
     takes_firmware = True
 
     def running_slot(self):
+        """Return "Factory" or "ota_0"."""
         import pycom
 
         return pycom.bootmgr()[0]
 
     def boot_slot(self, name):
+        """See Board.boot_slot; resets at once."""
         import pycom
 
         chosen = pycom.FACTORY if name == "Factory" else pycom.OTA_0
@@ -252,13 +296,14 @@ class Pycom(Board):
             raise OSError(str(error))
 
     def alarm(self, delay_s, callback):
+        """See Board.alarm."""
         from machine import Timer
 
         ALARMS.append(Timer.Alarm(lambda alarm: callback(), delay_s))
 
 
 def find_board():
-    """Return the boot side of the board that this runs on."""
+    """Detect the board and return its boot-time part."""
     try:
         import pycom  # noqa: F401
 
@@ -278,10 +323,15 @@ def _no_log(message):
 
 
 class Recovery:
-    """The way of an update from its journal on. Any method may be cut short at any moment.
+    """An update once its journal is written. A power cut may interrupt any method anywhere.
 
-    ``header``: the journal's first line, None where no journal is whole; ``notes``: how
-    often the journal has each note; ``reason``: why the device goes back.
+    ``header`` has the fields of the journal's first line, None without a valid journal;
+    ``notes`` counts each kind of note; ``reason`` is why the update is rolled back. Methods
+    raise OSError if a file system fails.
+
+    Args:
+        board: a Board.
+        log: called with each message, one line of text.
     """
 
     def __init__(self, board, log=None):
@@ -303,21 +353,26 @@ class Recovery:
         return "trial" if b"trial" in self.notes else "installing"
 
     def absolute(self, path):
-        """Return where a release's path lies on this device."""
+        """Return the path on the device for the path of a release."""
         root, rest = path.split("/", 1)
         return self.board.roots[root] + "/" + rest
 
     def stored(self, path, sha256):
-        """Return where the contents with this hash are kept, on the file system of ``path``."""
+        """Return the path of a stored content.
+
+        Args:
+            path: of a file in the release; its content is stored on the same file system.
+            sha256: of the content, in hex.
+        """
         folder = self.board.roots[path.split("/", 1)[0]]
         return "{}/{}/{}".format(folder, FOLDER, sha256[:HASH_DIGITS])
 
     def drafted(self):
-        """Return the Lines of the draft, see ota_draft."""
+        """Return the Lines of the draft; see ota_draft."""
         return Lines(self.folder + "/draft", ENTRY_FIELDS + 1)
 
     def at_boot(self):
-        """Go on with what the last boot left; returns the state, unless the device resets."""
+        """Continue an interrupted update or trial; return the state unless the device resets."""
         state = self.state()
         if state == "idle":
             return state
@@ -331,7 +386,7 @@ class Recovery:
         return state
 
     def install(self):
-        """Carry the journal out and start the trial; False if the device has to go back."""
+        """Apply the journal and start the trial; False if it has to be rolled back."""
         try:
             self._keep_recovery()
             self._carry_out(1)
@@ -344,8 +399,12 @@ class Recovery:
             return False
         return True
 
-    def go_back(self, reason="asked"):
-        """Put everything back as it was before the journal, and forget the journal."""
+    def go_back(self, reason="requested"):
+        """Restore the old release and end the update; may reset the device.
+
+        Args:
+            reason: for the outcome.
+        """
         if b"back" not in self.notes:
             self.note(b"back", reason)
         self.log("update: going back")
@@ -355,10 +414,10 @@ class Recovery:
             self._carry_out(3)
         except OSError as error:
             self.log("update: {}".format(error))
-            # A card may answer after a reset; the device can't wait for it for ever.
+            # A card may work again after a reset, but the device can't wait for ever.
             if self.note(b"tried") < ATTEMPTS:
                 self.board.reset()
-            reason += "; not all could be put back: {}".format(error)
+            reason += "; not all could be restored: {}".format(error)
         slot = self.header[5]
         if slot not in (NONE, self.board.running_slot()):
             if self.note(b"switch") <= ATTEMPTS:
@@ -366,20 +425,20 @@ class Recovery:
                 self.board.reset()
             self.log("update: the old firmware does not start; the new one stays")
         elif slot != NONE:
-            # The bootloader takes the old image for a new one, since it was chosen anew.
+            # The old image was selected again, so the bootloader treats it as new.
             self.board.keep_slot()
         self.end("rolled back", reason)
 
     def count_boot(self):
-        """Count a boot on trial: go back after the last, see to the firmware before that."""
+        """Count a boot on trial: roll back after the last; reset if the firmware is wrong."""
         limit = int(self.header[3])
         in_place = self.header[4] in (NONE, self.board.running_slot())
-        # A boot that has the wrong firmware is none of the application's.
+        # A boot with the wrong firmware counts apart: the application doesn't run in it.
         if self.note(b"boot" if in_place else b"switched") > limit:
             self.go_back("not confirmed in {} boots".format(limit))
             self.board.reset()
         elif not in_place:
-            # Cut before the switch, or the bootloader went back: once more.
+            # Power failed before the switch, or the bootloader rolled back: switch again.
             try:
                 self.board.boot_slot(self.header[4])
             except OSError as error:
@@ -387,7 +446,7 @@ class Recovery:
             self.board.reset()
 
     def confirm(self):
-        """End the trial: the new release stays. Without the new firmware, see count_boot."""
+        """End the trial and keep the new release; resets if its firmware isn't running."""
         slot = self.header[4]
         if slot not in (NONE, self.board.running_slot()):
             self.count_boot()
@@ -396,7 +455,10 @@ class Recovery:
         self.end("installed", "")
 
     def outcome(self):
-        """Return (result, version, previous version, reason) of the last update, or None."""
+        """Return (result, version, previous version, reason) of the last update, or None.
+
+        The result is "installed" or "rolled back".
+        """
         try:
             with open(self.folder + "/outcome", "r") as record:
                 fields = record.read().split("\t")
@@ -405,27 +467,34 @@ class Recovery:
         return tuple(fields) if len(fields) == 4 else None
 
     def expire(self):
-        """The time of the trial is over: reset unless it has ended."""
+        """Reset the device, since the trial's time is over, unless the trial has ended."""
         if exists(self.journal):
             self.board.reset()
 
     def note(self, name, text=""):
-        """Add a note to the journal; return how often it is there now."""
+        """Append a note to the journal.
+
+        Args:
+            name: kind of note, as bytes.
+            text: what it says.
+
+        Returns how many notes of this kind there are now. OSError if it can't be stored.
+        """
         before = self.notes.get(name, 0)
-        # A line end before it, too: the last note may have been cut short.
+        # Start with a line end: the last note may be incomplete.
         line = b"\n" + name + b"\t" + text.encode() + b"\n"
         try:
             self._append(line)
         except OSError:
-            # The release may have filled the flash: what only the download needed makes room.
+            # The release may have filled the flash: remove what only the download needed.
             for unneeded in OWN:
                 remove(self.folder + "/" + unneeded)
             self._append(line)
         self.board.sync()
         self._read()
-        # What is to come must not begin if the next boot would not know of it.
+        # Don't go on with something that the next boot would not know about.
         if self.notes.get(name, 0) <= before:
-            raise OSError("the journal does not keep what is written")
+            raise OSError("the journal did not keep a note")
         return before + 1
 
     def _append(self, line):
@@ -433,7 +502,7 @@ class Recovery:
             journal.write(line)
 
     def _read(self):
-        """Read the journal: whether it is whole, and its notes."""
+        """Read the journal: whether it is valid, and its notes."""
         self.header = None
         self.notes = {}
         if not exists(self.journal):
@@ -456,23 +525,23 @@ class Recovery:
                 line = journal.readline()
                 note = line.rstrip(b"\n").split(b"\t", 1)
                 if len(note) < 2:
-                    continue  # cut short
+                    continue  # incomplete
                 self.notes[note[0]] = self.notes.get(note[0], 0) + 1
                 if note[0] == b"back":
                     try:
                         self.reason = note[1].decode()
                     except ValueError:
-                        self.reason = ""  # cut short
+                        self.reason = ""  # incomplete
 
     def _entries(self):
-        # The header and the end have another number of fields.
+        # The header and the last line have other numbers of fields.
         return Lines(self.journal, ENTRY_FIELDS)
 
     def _carry_out(self, column):
-        """Bring every entry to one side of the journal: 1 is the new one, 3 the old one."""
+        """Bring every entry to its new state (column 1) or its old one (column 3)."""
         failure = None
         buf = bytearray(1024)
-        # Removals first: they make room.
+        # Removals first, to free space.
         for removals in (True, False):
             with self._entries() as entries:
                 for fields in entries:
@@ -481,7 +550,7 @@ class Recovery:
                         if (fields[column] == NONE) == removals:
                             self._carry_out_one(fields, column, buf)
                     except OSError as error:
-                        failure = error  # the others are still worth it
+                        failure = error  # still try the others
         self.board.sync()
         if failure:
             raise failure
@@ -507,7 +576,7 @@ class Recovery:
         parent = path[: path.rfind("/")]
         try:
             while "/" in parent:
-                # A cut may have come between two of these: go on above what is gone.
+                # An earlier attempt may have removed this one: continue with its parent.
                 if exists(self.absolute(parent)):
                     os.rmdir(self.absolute(parent))
                 parent = parent[: parent.rfind("/")]
@@ -515,7 +584,7 @@ class Recovery:
             pass  # not empty
 
     def _recovery_copies(self):
-        """Return (path, path of its copy, whole hashes) for each recovery code replaced."""
+        """Return (path, path of its copy, valid hashes) for each recovery module replaced."""
         copies = []
         with self._entries() as entries:
             for fields in entries:
@@ -529,14 +598,19 @@ class Recovery:
     def _keep_recovery(self):
         buf = bytearray(512)
         for path, copy, whole in self._recovery_copies():
-            # A whole copy may be all there is: only a torn or missing one is made anew.
+            # A valid copy may be the only one left: replace only a torn or missing copy.
             sha256 = file_sha256(path, buf)
             if file_sha256(copy, buf) not in whole and sha256 in whole:
                 copy_file(path, copy, sha256, buf)
         self.board.sync()
 
     def end(self, result, reason):
-        """Keep the outcome and forget everything else; removing the journal decides it."""
+        """End the update: record the outcome and clean up. Removing the journal commits it.
+
+        Args:
+            result: "installed" or "rolled back".
+            reason: why it was rolled back, else "".
+        """
         _, version, previous_version = self.header[:3]
         for _, copy, _ in self._recovery_copies():
             remove(copy)
@@ -545,15 +619,18 @@ class Recovery:
         self.board.sync()
         os.remove(self.journal)
         self.board.sync()
-        # The contents to go back to are the last to go.
+        # The old contents go last: a rollback needs them as long as there is a journal.
         self.clear()
         self.log("update: {} {}".format(result, version))
 
     def clear(self, kept=()):
-        """Remove what the library keeps in its folders, but for the outcome and ``kept``.
+        """Remove the library's own files except the journal, the outcome and ``kept``.
 
-        Nothing else: a name that FAT made up may lead to clusters that are in use. One with
-        a tilde is what FAT leaves of a long name when it is cut while removing that.
+        Anything else stays: a garbage name on a damaged FAT may refer to clusters in use.
+        Names with "~" are what FAT leaves of a long name if a power cut interrupts its removal.
+
+        Args:
+            kept: names of files to keep.
         """
         for root in self.board.roots.values():
             folder = root + "/" + FOLDER
@@ -569,7 +646,7 @@ class Recovery:
         try:
             os.remove(path)
         except OSError as error:
-            self.log("update: {} stays: {}".format(path, error))
+            self.log("update: can't remove {}: {}".format(path, error))
             return False
         return True
 
@@ -579,11 +656,17 @@ def _is_own(name):
 
 
 def recover(board=None, log=None, trial_s=TRIAL_S):
-    """Go on with an update that a reset cut short; call it first thing in boot.py.
+    """Continue an update that a reset interrupted; called first thing in boot.py.
 
-    Returns "idle", or "trial" while a new release waits for confirm(); not confirmed after
-    ``trial_s`` (0: never), the device resets. What fails is logged and left for the next
-    boot, which comes then at the latest: whatever it is, the device must start.
+    Args:
+        board: a Board; None to detect it.
+        log: called with each message, one line of text.
+        trial_s: seconds after which the device resets unless the release on trial has been
+            confirmed; 0 for never.
+
+    Returns "idle", "trial" while a release is waiting for confirm(), or "failed". Never
+    raises, as the device must start: errors are logged and left to the next boot, which
+    the alarm brings about after ``trial_s`` at the latest.
     """
     log = log or _no_log
     recovery = state = None
@@ -596,5 +679,5 @@ def recover(board=None, log=None, trial_s=TRIAL_S):
         try:
             recovery.board.alarm(trial_s, recovery.expire)
         except Exception as error:
-            log("update: no alarm: {}".format(repr(error)))
+            log("update: can't set the alarm: {}".format(repr(error)))
     return state or "failed"

@@ -1,4 +1,4 @@
-"""What a manifest may ask for: each function returns what it was given, or refuses it."""
+"""Rules for the values in a manifest; each function raises ManifestError if one is broken."""
 
 from ota_errors import ManifestError
 from ota_recovery import FOLDER
@@ -6,60 +6,85 @@ from ota_recovery import FOLDER
 LONGEST_PATH_BYTES = 200
 LONGEST_NAME_BYTES = 100
 LONGEST_VERSION = 64
-# What FAT can't have in a name, and the mark of its second, short names.
+# Not allowed in FAT's names; "~" marks its alternative short names.
 FORBIDDEN = '\\:*?"<>|~'
 
 
 def checked_content(sha256, size, url):
-    """Return (path on the server, SHA-256, size in bytes) of a file or firmware."""
+    """Check what describes the content of a file or firmware.
+
+    Args:
+        sha256: in lower-case hex.
+        size: in bytes, as decimal digits.
+        url: absolute, or a path on the server.
+
+    Returns (path on the server, SHA-256, size in bytes as an int).
+    """
     if len(sha256) != 64 or sha256.strip("0123456789abcdef"):
-        raise ManifestError("has an entry without a proper sha256")
+        raise ManifestError("has an invalid sha256")
     return checked_url(url), sha256, int(size)
 
 
 def checked_url(url):
-    """Return the path of a URL; the same server is asked for it, whatever host it names."""
+    """Return the path and query of a URL; its host is ignored in favour of the server.
+
+    Args:
+        url: absolute, or a path on the server.
+    """
     scheme = url.find("://")
     path = url[url.find("/", scheme + 3) :] if scheme > 0 else url
     if not path.startswith("/") or any(not "!" <= char <= "~" for char in path):
-        raise ManifestError("has a URL that is none: {}".format(url[:80]))
+        raise ManifestError("has an invalid URL: {}".format(url[:80]))
     return path
 
 
 def checked_version(version):
-    """Return a version that may stand in a Python string and in a request."""
+    """Return the version if it can be quoted in a Python string and sent in a request.
+
+    Args:
+        version: a string without control characters.
+    """
     if not 0 < len(version) <= LONGEST_VERSION or any(char in "'\"\\" for char in version):
-        raise ManifestError("has a version that is none: {}".format(version[:80]))
+        raise ManifestError("has an invalid version: {}".format(version[:80]))
     return version
 
 
 def checked_path(path, roots):
-    """Return the path of a release's file, its root first."""
+    """Return the path if an update may write to it.
+
+    Args:
+        path: root and file, such as ``flash/lib/x.py``.
+        roots: the ``roots`` of the board.
+    """
     parts = path.split("/")
     if len(parts) < 2 or parts[0] not in roots:
         raise ManifestError("has a path outside the roots: {}".format(path[:80]))
     first = parts[1].lower()
-    # Where flash is the root, its folder sd would be the card.
+    # If flash is mounted at "/", a folder sd in it is the card's mount point.
     if first == FOLDER or (not roots[parts[0]] and first in roots):
         raise ManifestError("has a forbidden path: {}".format(path[:80]))
-    # What FAT takes: a name that fails must fail here, not half-way through an update.
+    # A name that FAT can't store must be refused now, not in the middle of an install.
     if len(path.encode()) > LONGEST_PATH_BYTES or any(_impossible(part) for part in parts):
-        raise ManifestError("has an impossible path: {}".format(path[:80]))
+        raise ManifestError("has an invalid path: {}".format(path[:80]))
     if parts[-1].lower().startswith("ota_prev."):
-        raise ManifestError("has the name of recovery's own copy")
+        raise ManifestError("has the reserved name ota_prev")
     return path
 
 
 def _impossible(name):
-    """Say whether a file or folder can't be called so, or would become another one on FAT."""
+    """Return whether a name is invalid, or would name another file on FAT."""
     if not name or name[-1] in ". " or len(name.encode()) > LONGEST_NAME_BYTES:
         return True
     return any(char in FORBIDDEN for char in name)
 
 
 def check_removable(path):
-    """Refuse to remove what the device needs to come back from a bad release."""
+    """Raise ManifestError for a file that the device needs to recover from a bad release.
+
+    Args:
+        path: as returned by checked_path.
+    """
     path = path.lower()
     name = path[path.rfind("/") + 1 :]
     if path == "flash/boot.py" or name.startswith("ota_boot.") or name.startswith("ota_recovery."):
-        raise ManifestError("removes {}, which recovery needs".format(path))
+        raise ManifestError("deletes {}, which recovery needs".format(path))

@@ -1,15 +1,18 @@
-"""Where a download goes: a file here; a board's firmware slot is a sink as well."""
+"""Sinks, which downloads are written to: files here, firmware slots in the board modules."""
 
 import os
 
-# How much of a file a power cut may cost: LittleFS keeps only what was flushed.
+# The most that a power cut can lose: LittleFS keeps only what was flushed.
 FLUSH_BYTES = 32768
 
 
 class FileSink:
-    """A file that grows by what is written, and keeps it over a reset.
+    """A file whose content survives a reset, so that its download can resume.
 
-    A sink has ``resume``, ``write``, ``restart`` and ``close``; a firmware slot is one too.
+    Every sink has these four methods.
+
+    Args:
+        path: of the file; created if missing.
     """
 
     def __init__(self, path):
@@ -18,7 +21,15 @@ class FileSink:
         self._unflushed = 0
 
     def resume(self, buf, limit_bytes, update_hash):
-        """Hash what an earlier attempt has left; return how many bytes that is."""
+        """Open the sink and hash what an earlier attempt wrote.
+
+        Args:
+            buf: bytearray to read through.
+            limit_bytes: size of the content; anything larger is discarded.
+            update_hash: called with each piece read.
+
+        Returns the number of bytes already written. Raises OSError.
+        """
         try:
             size = os.stat(self._path)[6]
         except OSError:
@@ -35,7 +46,7 @@ class FileSink:
         return size
 
     def write(self, data):
-        """Append ``data``."""
+        """Append ``data``. Raises OSError."""
         self._file.write(data)
         self._unflushed += len(data)
         if self._unflushed >= FLUSH_BYTES:
@@ -43,12 +54,12 @@ class FileSink:
             self._unflushed = 0
 
     def restart(self):
-        """Drop everything that was written."""
+        """Discard everything written so far."""
         self.close()
         open(self._path, "wb").close()
 
     def close(self):
-        """Close the file; what was written stays."""
+        """Close the file, which is kept."""
         if self._file:
             self._file.close()
             self._file = None

@@ -1,4 +1,4 @@
-"""The third part of an update: it has to fit, and what it replaces is copied."""
+"""Third step of an update: check the free space and back up what will be replaced."""
 
 import os
 
@@ -19,13 +19,17 @@ BUFFER_BYTES = 512
 
 
 class Store:
-    """The contents in ``.ota``, by hash: what an update needs to stay, and to go back."""
+    """The contents in ``.ota``, named by SHA-256: what installing and rolling back need.
+
+    Args:
+        recovery: a Recovery whose draft has been written.
+    """
 
     def __init__(self, recovery):
         self._recovery = recovery
 
     def check_space(self):
-        """Raise SpaceError if the update, or going back from it, does not fit."""
+        """Raise SpaceError if the update or its rollback does not fit."""
         for root, folder in self._recovery.board.roots.items():
             need, free = self._need_bytes(root, folder)
             if need > free:
@@ -34,7 +38,7 @@ class Store:
                 )
 
     def keep_old(self):
-        """Copy what the update replaces or deletes; a moved file need not be fetched then."""
+        """Copy what the update replaces or deletes; moved files then need no download."""
         buf = bytearray(BUFFER_BYTES)
         with self._recovery.drafted() as drafted:
             for path, _, _, old_sha256, _, _ in drafted:
@@ -44,15 +48,19 @@ class Store:
                     copy_file(self._recovery.absolute(path), stored, old_sha256, buf)
 
     def keep_record(self, record):
-        """Store the new version record, the one content that is not fetched."""
+        """Store the new version record, the only content that is not downloaded.
+
+        Args:
+            record: its content, as bytes.
+        """
         with open(self._recovery.stored(VERSION_RECORD, sha256_hex(record)), "wb") as copy:
             copy.write(record)
 
     def _need_bytes(self, root, folder):
-        """Return the bytes needed at the fullest moment below a root, and the bytes free.
+        """Return the bytes needed on a root at the fullest moment, and the bytes free.
 
-        The update may stop anywhere and go back, so each file counts as the larger of its
-        two states; and while one is written, some file systems keep the other until its end.
+        An update may be rolled back from any point, so each file counts with the larger of
+        its two sizes; and some file systems keep the old content until the new is complete.
         """
         stored = growth = largest = folders = entries = free = 0
         block = SMALLEST_BLOCK_BYTES
@@ -76,12 +84,12 @@ class Store:
                 before = path
         if not entries:
             return 0, 0
-        # Beside the files: the journal, folders' entries, and the file system's own.
+        # In addition: the journal, directory entries, and the file system's own data.
         spare = SPARE_BLOCKS + entries // 8 + folders * FOLDER_BLOCKS
         return (stored + growth + largest + spare) * block, free
 
     def _new_folders(self, path, before):
-        """Return how many folders have to be made for a path; those of ``before`` are there."""
+        """Return how many folders a path needs, not counting those of the path ``before``."""
         count = 0
         at = path.find("/", path.find("/") + 1)
         while at > 0:

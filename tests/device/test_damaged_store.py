@@ -39,7 +39,7 @@ def offer(ota: DictionaryOTA, version: str) -> None:
 
 def damaged_update(ota: DictionaryOTA, folder: Path) -> None:
     ota.board.root = folder / ".ota"
-    with pytest.raises(ota_errors.StorageError, match="was damaged; the next attempt has a new"):
+    with pytest.raises(ota_errors.StorageError, match="was damaged and has been replaced"):
         ota.update()
 
 
@@ -68,7 +68,7 @@ def test_a_file_of_its_own_that_can_not_be_written(
         return honest(path, *words)
 
     monkeypatch.setattr(builtins, "open", fail)
-    with pytest.raises(ota_errors.StorageError, match="was damaged; the next attempt has a new"):
+    with pytest.raises(ota_errors.StorageError, match="was damaged and has been replaced"):
         ota.update()
     with pytest.raises(Reset):
         ota.update()
@@ -103,6 +103,6 @@ def test_a_release_that_was_rolled_back_does_not_come_again_by_it(
         ota.rollback()
     offer(ota, "1.0.2")
     damaged_update(ota, tmp_path / root)
-    assert ota.outcome() == ("rolled back", "1.0.1", "1.0.0", "asked")
+    assert ota.outcome() == ("rolled back", "1.0.1", "1.0.0", "requested")
     offer(ota, "1.0.1")
     assert ota.update() is False

@@ -296,7 +296,7 @@ def folding(ota: DictionaryOTA, monkeypatch: pytest.MonkeyPatch) -> DictionaryOT
 def test_other_letters_of_a_name_that_is_there(
     folding: DictionaryOTA, tmp_path: Path, changes: dict[str, Any]
 ) -> None:
-    assert "other letters" in refuse(folding, tmp_path, {**with_file(), **changes})
+    assert "whose case differs" in refuse(folding, tmp_path, {**with_file(), **changes})
 
 
 def test_letters_matter_where_the_file_system_says_so(ota: DictionaryOTA, tmp_path: Path) -> None:
@@ -342,7 +342,7 @@ class TestAfterARollback:
             ota.update()
         with pytest.raises(Reset):
             ota.rollback()
-        assert ota.outcome() == ("rolled back", "1.0.1", "", "asked")
+        assert ota.outcome() == ("rolled back", "1.0.1", "", "requested")
         return ota
 
     def offer(self, ota: DictionaryOTA, version: str) -> None:
@@ -353,7 +353,7 @@ class TestAfterARollback:
         said: list[str] = []
         rolled_back._recovery.log = said.append
         assert rolled_back.update() is False
-        assert said == ["1.0.1 is not tried again: asked"]
+        assert said == ["1.0.1 is not tried again: requested"]
 
     def test_it_is_taken_again_if_the_application_says_so(
         self, rolled_back: DictionaryOTA, tmp_path: Path

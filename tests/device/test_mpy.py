@@ -54,7 +54,7 @@ def test_updates_and_goes_back(device: Device) -> None:
     assert device.boot("rollback").was_reset
     assert device.boot().was_reset
     boot = device.boot()
-    assert boot.outcome == ("rolled back", "1.0.1", "1.0.0", "asked")
+    assert boot.outcome == ("rolled back", "1.0.1", "1.0.0", "requested")
     assert device.tree() == OLD
 
 

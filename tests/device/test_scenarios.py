@@ -107,7 +107,7 @@ def test_goes_back_on_demand(device: Device) -> None:
     device.boot()
     boot = device.boot()
     assert device.tree() == release(OLD)
-    assert boot.outcome == ("rolled back", "1.0.1", "1.0.0", "asked")
+    assert boot.outcome == ("rolled back", "1.0.1", "1.0.0", "requested")
     assert "no release is on trial" in device.boot("rollback").last("error")
 
 

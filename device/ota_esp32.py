@@ -64,7 +64,7 @@ class BlockSlot:
         return self._block * BLOCK_BYTES
 
     def write(self, data):
-        """Write a block; only the last may be shorter. FirmwareError if it is no image."""
+        """Write ``data``, a block; only the last may be shorter. FirmwareError if no image."""
         if self._block == 0:
             check_image_start(data)
         if len(data) < BLOCK_BYTES:

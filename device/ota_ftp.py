@@ -45,12 +45,12 @@ class FTP:
             self._control = None
 
     def finish(self, data):
-        """Close a data connection read to its end; raise unless the server confirms it.
+        """Close a data connection that was read to its end and check the server's reply.
 
         Args:
             data: the data connection.
 
-        LinkError or ServerError unless the reply is 2xx (RFC 959, section 5.4).
+        Raises LinkError or ServerError unless the reply is 2xx (RFC 959, section 5.4).
         """
         data.close()
         self._expect(None, 2)

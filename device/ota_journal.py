@@ -93,7 +93,7 @@ def _write_line(journal, sha256, fields):
 def _check_boot_py(old, new):
     """Refuse a boot.py that drops the call of ota_boot."""
     if _mentions_ota_boot(old) and not _mentions_ota_boot(new):
-        raise ManifestError("brings a boot.py that does not call ota_boot")
+        raise ManifestError("has a boot.py that does not call ota_boot")
 
 
 def _mentions_ota_boot(path):

@@ -57,7 +57,7 @@ class Tally:
 def simulate(kind: str, scenario: str, size: str, jobs: list[str]) -> list[str]:
     """Run jobs in one MicroPython; return its line for each update that it tried."""
     script = PROJECT / "tests" / "powercuts" / "simulation.py"
-    command = [*micropython_command(), "-X", "heapsize=8m", str(script)]
+    command = [*micropython_command(), "-X", "heapsize=32m", str(script)]
     done = subprocess.run(
         [*command, str(PROJECT / "device"), kind, scenario, size, *jobs],
         capture_output=True,

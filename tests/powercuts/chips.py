@@ -71,6 +71,8 @@ class FlashChip:
     def __init__(self, power: Power, memory: bytearray, block_bytes: int, erases: bool) -> None:
         self.power = power
         self.memory = memory
+        # To read without an allocation: MicroPython looks long for room in a large heap.
+        self.view = memoryview(memory)
         self.block_bytes = block_bytes
         self.erases = erases
 
@@ -78,7 +80,7 @@ class FlashChip:
         if not self.power.on:
             return EIO  # no exception here: the garbage collector may be asking
         start = block * self.block_bytes + offset
-        buf[:] = self.memory[start : start + len(buf)]
+        buf[:] = self.view[start : start + len(buf)]
         return 0
 
     def writeblocks(self, block: int, buf: bytearray, offset: int = 0) -> int:
@@ -118,12 +120,17 @@ class CachedFlashChip(FlashChip):
 
     unit = None
 
+    def __init__(self, power: Power, memory: bytearray, block_bytes: int, erases: bool) -> None:
+        super().__init__(power, memory, block_bytes, erases)
+        self.cache = bytearray(UNIT_BYTES)
+        self.cache_view = memoryview(self.cache)
+
     def readblocks(self, block: int, buf: bytearray, offset: int = 0) -> int:
         if not self.power.on:
             return EIO
         for at in range(0, len(buf), self.block_bytes):
             start = self._load(block * self.block_bytes + at)
-            buf[at : at + self.block_bytes] = self.cache[start : start + self.block_bytes]
+            buf[at : at + self.block_bytes] = self.cache_view[start : start + self.block_bytes]
         return 0
 
     def write(self, start: int, data: bytes | memoryview) -> None:
@@ -140,7 +147,7 @@ class CachedFlashChip(FlashChip):
         unit = start // UNIT_BYTES
         if unit != self.unit:
             self.sync()
-            self.cache = bytearray(self.memory[unit * UNIT_BYTES : (unit + 1) * UNIT_BYTES])
+            self.cache[:] = self.view[unit * UNIT_BYTES : (unit + 1) * UNIT_BYTES]
             self.unit = unit
             self.dirty = False
         return start % UNIT_BYTES

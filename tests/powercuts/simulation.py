@@ -1,6 +1,6 @@
 """Runs under MicroPython: a board with real file systems whose power is cut at will.
 
-    micropython -X heapsize=8m simulation.py DEVICE_FOLDER KIND SCENARIO SIZE JOB...
+    micropython -X heapsize=32m simulation.py DEVICE_FOLDER KIND SCENARIO SIZE JOB...
 
 JOB is ``count`` (print how many writes there are); a cut point ``K``; two of them, ``K,L``:
 the second counts from when the power is back; ``K,*``: every second one that there is
@@ -276,13 +276,15 @@ class Device:
                 raise
             return False
         finally:
+            was_cut = not power.on
             power.on = False
             for storage in self.storages:
                 try:
                     vfs.umount(storage.path)
                 except OSError:
                     pass  # the power went before it was mounted
-            gc.collect()  # files that the cut left open close on a dead chip
+            if was_cut:
+                gc.collect()  # files that the cut left open close on a dead chip
 
     def _mount(self, storage: Storage) -> None:
         try:

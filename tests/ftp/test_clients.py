@@ -13,12 +13,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.ports import free_ports
 from tests.support.process import LOOPBACK, Server, running_server
 from tests.support.trees import write_tree
 
 BIG_BYTES = 3_000_000
 NAME = "ünïcode näme.txt"
-PASSIVE_PORTS = range(20_210, 20_214)
+PASSIVE_PORTS = free_ports(4)
 TREE = {
     "1.0.0/flash/main.py": b"print(1)\n",
     "1.0.1/flash/main.py": b"print(2)\n",

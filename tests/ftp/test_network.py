@@ -10,9 +10,10 @@ from twisted.internet.selectreactor import SelectReactor
 
 from otaserver.ftp.addresses import Address
 from otaserver.ftp.network import PassivePort, ReactorNetwork
+from tests.support.ports import free_ports
 
 HOST = "127.0.0.1"
-PORTS = range(20_230, 20_240)
+PORTS = free_ports(10)
 
 
 class Recorder(Protocol):
@@ -70,14 +71,14 @@ def test_strangers_are_turned_away(reactor):
 
 
 def test_ports_come_from_the_range(reactor):
-    free = range(20_220, 20_223)
+    free = free_ports(3)
     network = ReactorNetwork(reactor, free, lambda count: count - 1)
     ports = [network.listen(HOST, HOST, Recorder()) for _ in free]
-    assert [port.number for port in ports] == [20_222, 20_220, 20_221]
+    assert [port.number for port in ports] == [free[2], free[0], free[1]]
     with pytest.raises(OSError):
         network.listen(HOST, HOST, Recorder())
     ports[0].close()
-    assert network.listen(HOST, HOST, Recorder()).number == 20_222
+    assert network.listen(HOST, HOST, Recorder()).number == free[2]
 
 
 def test_an_address_that_is_not_here(reactor):

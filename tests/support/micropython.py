@@ -5,12 +5,15 @@ machine's own apt sources point, with the suite changed, and are unpacked into
 the project's ``.cache/micropython``, where they run through their own loader.
 """
 
+import functools
 import os
 import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+
+from tests.support.turns import in_turn
 
 PROJECT = Path(__file__).resolve().parents[2]
 CACHE = PROJECT / ".cache" / "micropython"
@@ -27,12 +30,14 @@ class MicroPythonUnavailable(Exception):
 def micropython_command() -> list[str]:
     """Return the words that start MicroPython 1.25 or later, fetching it once if need be."""
     installed = shutil.which("micropython")
-    if installed and _version([installed]) >= MINIMUM_VERSION:
+    if installed and _version(installed) >= MINIMUM_VERSION:
         return [installed]
     if not _unpacked().is_dir():
-        _fetch()
+        with in_turn(CACHE / "lock"):
+            if not _unpacked().is_dir():
+                _fetch()
     command = _private_command()
-    if _version(command) < MINIMUM_VERSION:
+    if _version(*command) < MINIMUM_VERSION:
         raise MicroPythonUnavailable(f"{command[-1]} does not run or is too old")
     return command
 
@@ -50,7 +55,8 @@ def _private_command() -> list[str]:
     return [str(loader), "--library-path", str(loader.parent), str(binary)]
 
 
-def _version(command: list[str]) -> tuple[int, ...]:
+@functools.cache
+def _version(*command: str) -> tuple[int, ...]:
     code = "import sys; print('%d.%d' % sys.implementation[1][:2])"
     try:
         done = subprocess.run([*command, "-c", code], capture_output=True, text=True, timeout=30)
@@ -70,8 +76,7 @@ def _fetch() -> None:
         for package in work.glob("*.deb"):
             _run(["dpkg", "-x", str(package), str(root)], work)
         # Renamed only when whole: an interrupted fetch is never taken for a good one.
-        if not _unpacked().exists():
-            root.rename(_unpacked())
+        root.rename(_unpacked())
     finally:
         shutil.rmtree(work, ignore_errors=True)
 

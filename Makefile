@@ -2,13 +2,16 @@
 # installs has changed.
 PYTHON ?= python3
 
-.PHONY: run test lint bench powercuts device-memory clean
+.PHONY: run test check lint bench powercuts device-memory clean
 
 run: .venv/run/.ready ## Serve the sample release tree
 	.venv/run/bin/twistd --nodaemon --pidfile= otaserver
 
 test: .venv/test/.ready ## Run all tests, side by side
 	.venv/test/bin/python -m pytest $(SIDE_BY_SIDE)
+
+check: lint ## Lint, and run the tests that stay in memory
+	.venv/test/bin/python -m pytest $(SIDE_BY_SIDE) -m 'not real'
 
 lint: .venv/test/.ready ## Run the linter and the type checker
 	.venv/test/bin/ruff check .

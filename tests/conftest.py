@@ -1,7 +1,12 @@
-"""What all tests share."""
+"""What all tests share.
+
+A test that starts a process or opens a connection is marked ``real``; ``make check`` leaves
+those out. One that does so without the mark fails, wherever it is run.
+"""
 
 import os
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +16,38 @@ from hypothesis import settings
 from tests.support.http import Bench
 from tests.support.trees import SMALL_TREE, write_tree
 
+# What Python tells its audit hooks of processes and connections, see the library reference.
+REAL = {"subprocess.Popen", "os.fork", "os.posix_spawn", "os.system", "socket.bind"}
+REAL |= {"socket.connect"}
+
 settings.register_profile("suite", deadline=None, max_examples=80)
 settings.load_profile("suite")
+
+
+class InMemory:
+    """Refuses processes and connections while a test runs that is not marked ``real``."""
+
+    name = ""
+
+    def __init__(self) -> None:
+        # Python has no way to take a hook out again: there is one for all tests.
+        sys.addaudithook(self.audit)
+
+    def audit(self, event: str, arguments: tuple[Any, ...]) -> None:
+        if self.name and event in REAL:
+            raise AssertionError(f"{self.name} is to be marked real: {event} {arguments}")
+
+
+in_memory = InMemory()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, Any, Any]:
+    in_memory.name = "" if item.get_closest_marker("real") else item.nodeid
+    try:
+        return (yield)
+    finally:
+        in_memory.name = ""
 
 
 @pytest.fixture

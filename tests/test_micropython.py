@@ -62,6 +62,7 @@ def test_but_never_in_ci(monkeypatch, unavailable):
         interpreter_command("micropython")
 
 
+@pytest.mark.real
 def test_what_is_too_old_is_not_taken(monkeypatch):
     monkeypatch.setattr(micropython, "MINIMUM_VERSION", (99, 0))
     with pytest.raises(MicroPythonUnavailable, match="too old"):

@@ -5,7 +5,11 @@ import re
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from tests.support.process import PROJECT, running_server, twistd
+
+pytestmark = pytest.mark.real
 
 README = (PROJECT / "README.md").read_text()
 

@@ -44,6 +44,7 @@ def test_the_plugin_is_listed() -> None:
     assert "otaserver" in {plugin.tapname for plugin in getPlugins(IServiceMaker)}
 
 
+@pytest.mark.real
 def test_the_help_explains_every_option(tmp_path: Path) -> None:
     run = started(tmp_path, "--help")
     assert run.returncode == 0
@@ -130,6 +131,7 @@ def test_a_key_that_is_none_is_refused(root: Path, tmp_path: Path) -> None:
         makeService(parsed(root, "--http", f"ssl:0:privateKey={tmp_path / 'bad.pem'}"))
 
 
+@pytest.mark.real
 @pytest.mark.parametrize(
     ("reason", "daemon"),
     [
@@ -185,6 +187,7 @@ def test_a_root_that_can_not_be_read_is_said_in_one_line(root: Path, tmp_path: P
         parsed(root)
 
 
+@pytest.mark.real
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can drop privileges")
 def test_a_root_that_only_root_can_read_is_found_out_after_that(
     small_tree: Path, tmp_path: Path
@@ -204,6 +207,7 @@ def test_a_root_that_only_root_can_read_is_found_out_after_that(
     assert "otaserver: can't read the release tree" in run.stderr
 
 
+@pytest.mark.real
 @pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl here")
 def test_a_daemon_serves_until_it_is_told_to_stop(small_tree: Path, tmp_path: Path) -> None:
     with socket.create_server((LOOPBACK, 0)) as free:
@@ -241,6 +245,7 @@ def test_a_daemon_serves_until_it_is_told_to_stop(small_tree: Path, tmp_path: Pa
     assert not (tmp_path / "twistd.pid").exists()
 
 
+@pytest.mark.real
 def test_a_large_file_does_not_keep_a_server_from_stopping(root: Path, tmp_path: Path) -> None:
     with running_server(root, tmp_path / "state") as server:
         with (root / "firmware_1.0.bin").open("wb") as file:

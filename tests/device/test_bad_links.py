@@ -13,6 +13,8 @@ from tests.support.update_tree import FIRMWARE, NEW, OLD, contents, manifest
 
 import ota_errors  # isort: skip  (tests.support.library has put it within reach)
 
+pytestmark = pytest.mark.real
+
 # MicroPython runs these with so little memory that nothing unbounded goes unnoticed.
 HEAP = "160k"
 QUICK = {"timeout_s": 1, "attempts": 2}

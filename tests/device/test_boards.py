@@ -9,6 +9,8 @@ from tests.support.device import LIBRARY, Boot
 from tests.support.esp_image import esp_image
 from tests.support.raw_servers import CLOSE, RESET
 
+pytestmark = pytest.mark.real
+
 # Over an hour: the alarm of a trial comes.
 LONG = 75
 BAD_RELEASES = {

@@ -31,6 +31,8 @@ import ota_errors  # isort: skip  (tests.support.library has put it within reach
 import ota_http  # isort: skip
 import ota_socket  # isort: skip
 
+pytestmark = pytest.mark.real
+
 SERVED = contents(manifest(OLD, NEW, FIRMWARE), NEW, FIRMWARE)
 FILE = "/1.0.1/flash/lib/added.py"
 IMAGE = "/firmware_1.0.1.bin"

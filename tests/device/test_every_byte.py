@@ -13,6 +13,8 @@ from tests.support.library import Reset, files_below, ota_recovery, put, quick_o
 from tests.support.raw_servers import CLOSE, LAST, REPLY, RESET, STALL, honest
 from tests.support.update_tree import FIRMWARE, contents, manifest
 
+pytestmark = pytest.mark.real
+
 OLD = {"flash/main.py": b"old\n"}
 NEW = {"flash/main.py": b"the new one\n"}
 SERVED = contents(manifest(OLD, NEW), NEW)

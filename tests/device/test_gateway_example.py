@@ -11,6 +11,8 @@ from tests.device.conftest import real_server
 from tests.support.device import LIBRARY, interpreter_command
 from tests.support.micropython import PROJECT
 
+pytestmark = pytest.mark.real
+
 EXAMPLE = LIBRARY / "examples" / "linux_gateway.py"
 COMMAND = "$ python3 device/examples/linux_gateway.py\n"
 PROGRESS = re.compile(r" +(\d+) of (\d+) bytes  \S")

@@ -213,6 +213,7 @@ def test_a_release_that_brings_its_own_version_record(ota: DictionaryOTA, tmp_pa
     assert (tmp_path / "flash/OTA_VERSION.py").read_bytes() == b"VERSION = '1.0.1'\n"
 
 
+@pytest.mark.real
 @pytest.mark.parametrize("transport", ["ftp"])
 def test_line_ends_in_an_ftp_name(device: Device) -> None:
     device.install(OLD, "1.0.0")
@@ -223,6 +224,7 @@ def test_line_ends_in_an_ftp_name(device: Device) -> None:
         assert not any("DELE" in request for request in server.requests)
 
 
+@pytest.mark.real
 @pytest.mark.parametrize(
     "text, error",
     [
@@ -242,6 +244,7 @@ def test_huge_ones_fit_in_little_memory(device: Device, text: bytes, error: str)
     assert device.tree() == OLD
 
 
+@pytest.mark.real
 def test_firmware_that_is_no_image(device: Device) -> None:
     device.install(OLD, "1.0.0")
     image = b"\x7fELF" + FIRMWARE[4:]

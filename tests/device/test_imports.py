@@ -7,6 +7,8 @@ import pytest
 
 from tests.support.device import LIBRARY, interpreter_command
 
+pytestmark = pytest.mark.real
+
 PARTS = {"ota_manifest", "ota_json", "ota_draft", "ota_rules", "ota_store", "ota_fetch"}
 CODE = """
 import sys

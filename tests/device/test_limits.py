@@ -18,6 +18,8 @@ from tests.support.update_tree import contents, manifest
 
 import ota_errors  # isort: skip  (tests.support.library has put it within reach)
 
+pytestmark = pytest.mark.real
+
 OLD = {"flash/main.py": b"old\n"}
 LONG = hashlib.shake_256(b"long").digest(60_000)
 NEW = {"flash/long.bin": LONG, "flash/main.py": b"new\n" * 100}

@@ -9,6 +9,8 @@ import pytest
 from tests.bench.device_memory import SERVERS, Release, import_bytes, peak_bytes
 from tests.support.device import LIBRARY, interpreter_command
 
+pytestmark = pytest.mark.real
+
 FIRMWARE_BYTES = 60_000
 MOST_IMPORT_BYTES = 25 * 1024
 MOST_PEAK_BYTES = 32 * 1024

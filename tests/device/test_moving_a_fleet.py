@@ -12,6 +12,8 @@ from tests.support.device import LIBRARY, Boot
 from tests.support.esp_image import esp_image
 from tests.support.original_client import OriginalClient
 
+pytestmark = pytest.mark.real
+
 NOWHERE = Path("/nowhere")
 RECORD = "flash/OTA_VERSION.py"
 METER_PY = (EXAMPLES / METER).read_bytes()

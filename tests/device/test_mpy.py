@@ -11,6 +11,8 @@ from tests.support.board import SimulatedBoard
 from tests.support.device import LIBRARY, Device, interpreter_command
 from tests.support.update_tree import FIRMWARE, NEW, OLD, contents, manifest
 
+pytestmark = pytest.mark.real
+
 NOWHERE = Path("/nowhere")
 RECOVERY = "flash/lib/ota_recovery.mpy"
 BAD_MAIN = b"raise ValueError('bad release')\n"

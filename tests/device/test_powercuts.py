@@ -5,6 +5,8 @@ import pytest
 from tests.powercuts.__main__ import SCENARIOS, Tally, report, run, simulate
 from tests.support.device import interpreter_command
 
+pytestmark = pytest.mark.real
+
 ALL = None
 SINGLES = {"lfs": ALL, "pycom-lfs": 100, "card-fat": 200, "flash-fat": 40, "pycom-fat": 40}
 FIRSTS_OF_PAIRS = {"lfs": 4, "pycom-lfs": 2, "card-fat": 2}

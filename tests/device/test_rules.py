@@ -12,6 +12,8 @@ from tests.support.update_tree import content_entry
 
 import ota_errors  # isort: skip  (tests.support.library has put it within reach)
 
+pytestmark = pytest.mark.real
+
 OLD = {"flash/main.py": b"old\n"}
 CONTENT = b"content\n"
 

@@ -11,6 +11,8 @@ from tests.support.device import Device
 from tests.support.esp_image import esp_image
 from tests.support.update_tree import FIRMWARE, NEW, OLD
 
+pytestmark = pytest.mark.real
+
 ODD_NAMES = {
     "flash/a-b.txt": b"sorts before a/\n",
     "flash/a/b.txt": b"sorts after a-b\n",

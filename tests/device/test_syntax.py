@@ -66,6 +66,7 @@ def compiles(compiler: Path, path: Path, tmp_path: Path) -> str:
     return done.stdout + done.stderr
 
 
+@pytest.mark.real
 @pytest.mark.parametrize("path", ON_A_DEVICE, ids=name)
 def test_module_compiles_with_the_oldest_compiler(
     path: Path, oldest_compiler: Path, tmp_path: Path
@@ -73,6 +74,7 @@ def test_module_compiles_with_the_oldest_compiler(
     assert compiles(oldest_compiler, path, tmp_path) == ""
 
 
+@pytest.mark.real
 @pytest.mark.parametrize("source", ["f'{x}'", "(x := 1)", "def f(a, /): pass", "{**d}", "[*a]"])
 def test_the_oldest_compiler_is_that_old(
     source: str, oldest_compiler: Path, tmp_path: Path

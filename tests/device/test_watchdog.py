@@ -76,6 +76,7 @@ def test_it_is_fed_for_every_file(tmp_path: Path, events: list[str], after: str)
     assert 0 < most_in_a_row(events) <= MOST_STEPS
 
 
+@pytest.mark.real
 def test_it_is_fed_before_it_connects(tmp_path: Path, transport: str) -> None:
     put(tmp_path, many(b"old\n"))
     fed = []
@@ -92,6 +93,7 @@ def test_it_is_fed_before_it_connects(tmp_path: Path, transport: str) -> None:
 FED_OR_NOT = pytest.mark.parametrize("fed", [True, False], ids=["fed", "not-fed"])
 
 
+@pytest.mark.real
 class TestOnABoard:
     """The watchdog there bites after five seconds of the board's own time."""
 

@@ -17,6 +17,8 @@ from tests.support.ports import free_ports
 from tests.support.process import LOOPBACK, Server, running_server
 from tests.support.trees import write_tree
 
+pytestmark = pytest.mark.real
+
 BIG_BYTES = 3_000_000
 NAME = "ünïcode näme.txt"
 PASSIVE_PORTS = free_ports(4)

@@ -12,6 +12,8 @@ from otaserver.ftp.addresses import Address
 from otaserver.ftp.network import PassivePort, ReactorNetwork
 from tests.support.ports import free_ports
 
+pytestmark = pytest.mark.real
+
 HOST = "127.0.0.1"
 PORTS = free_ports(10)
 

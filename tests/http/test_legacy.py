@@ -13,6 +13,8 @@ from tests.support.esp_image import esp_image
 from tests.support.process import LOOPBACK, Server, running_server
 from tests.support.trees import write_tree
 
+pytestmark = pytest.mark.real
+
 FILES = {f"flash/f{size}.py": b"#" * size for size in [*range(0, 301, 7), 1, 99, 100, 101, 5000]}
 IMAGE = esp_image("1.0.1", bytes(range(128, 256)) * 200)
 TREE = {f"1.0.1/{path}": content for path, content in FILES.items()} | {

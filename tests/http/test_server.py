@@ -18,6 +18,8 @@ from tests.support.process import LOOPBACK, PROJECT, Server, running_server
 from tests.support.tls import self_signed
 from tests.support.trees import SMALL_TREE, write_tree
 
+pytestmark = pytest.mark.real
+
 LARGE = hashlib.shake_256(b"large").digest(3_000_000)
 
 needs_curl = pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl here")

@@ -13,6 +13,8 @@ from tests.scenarios.transport import OverFTP, OverHTTP, Refused, Transport
 from tests.support.process import running_server
 from tests.support.trees import write_tree
 
+pytestmark = pytest.mark.real
+
 NOTHING = "There is nothing at this address."
 
 

@@ -20,6 +20,9 @@ from tests.support.trees import SMALL_TREE, write_tree
 REAL = {"subprocess.Popen", "os.fork", "os.posix_spawn", "os.system", "socket.bind"}
 REAL |= {"socket.connect"}
 
+# The property of a test's report with what is to be read beside the dots.
+TOLD_AT_THE_END = "told at the end"
+
 settings.register_profile("suite", deadline=None, max_examples=80)
 settings.load_profile("suite")
 
@@ -48,6 +51,15 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, Any, Any]:
         return (yield)
     finally:
         in_memory.name = ""
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    # In a worker's output nobody would see it.
+    for outcome in ("passed", "failed"):
+        for report in terminalreporter.getreports(outcome):
+            for name, text in report.user_properties:
+                if name == TOLD_AT_THE_END and report.when == "call":
+                    terminalreporter.write(text)
 
 
 @pytest.fixture

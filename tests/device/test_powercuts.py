@@ -1,7 +1,12 @@
 """Power cuts: every single one on LittleFS, samples of the rest; ``make powercuts`` tries all."""
 
+import contextlib
+import io
+from collections.abc import Callable
+
 import pytest
 
+from tests.conftest import TOLD_AT_THE_END
 from tests.powercuts.__main__ import SCENARIOS, Tally, report, run, simulate
 from tests.support.device import interpreter_command
 
@@ -19,20 +24,25 @@ def micropython() -> None:
     interpreter_command("micropython")
 
 
-def try_cuts(
-    kind: str, scenario: str, what: str, sample: int | None, capsys: pytest.CaptureFixture[str]
-) -> Tally:
-    tally = run(kind, scenario, what, sample, workers=2)
-    with capsys.disabled():
-        print()
-        report(kind, scenario, what, tally)
-    return tally
+TryCuts = Callable[[str, str, str, "int | None"], Tally]
+
+
+@pytest.fixture
+def try_cuts(record_property: Callable[[str, object], None]) -> TryCuts:
+    def try_cuts(kind: str, scenario: str, what: str, sample: int | None) -> Tally:
+        tally = run(kind, scenario, what, sample, workers=2)
+        with contextlib.redirect_stdout(io.StringIO()) as told:
+            report(kind, scenario, what, tally)
+        record_property(TOLD_AT_THE_END, told.getvalue())
+        return tally
+
+    return try_cuts
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
 @pytest.mark.parametrize("kind", SINGLES)
-def test_single_cuts(kind: str, scenario: str, capsys: pytest.CaptureFixture[str]) -> None:
-    tally = try_cuts(kind, scenario, "single", SINGLES[kind], capsys)
+def test_single_cuts(kind: str, scenario: str, try_cuts: TryCuts) -> None:
+    tally = try_cuts(kind, scenario, "single", SINGLES[kind])
     assert tally.tried >= (SINGLES[kind] or 1000)
     if kind in MOST_LOST:
         # All survived would mean that the loss is not simulated.
@@ -43,8 +53,8 @@ def test_single_cuts(kind: str, scenario: str, capsys: pytest.CaptureFixture[str
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
 @pytest.mark.parametrize("kind", FIRSTS_OF_PAIRS)
-def test_pairs_of_cuts(kind: str, scenario: str, capsys: pytest.CaptureFixture[str]) -> None:
-    tally = try_cuts(kind, scenario, "pairs", FIRSTS_OF_PAIRS[kind], capsys)
+def test_pairs_of_cuts(kind: str, scenario: str, try_cuts: TryCuts) -> None:
+    tally = try_cuts(kind, scenario, "pairs", FIRSTS_OF_PAIRS[kind])
     assert tally.tried > 10 * FIRSTS_OF_PAIRS[kind]
     assert tally.survived == tally.tried, tally.first_losses
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.device.conftest import real_server
+from tests.device.conftest import INTERPRETERS, real_server
 from tests.support.device import LIBRARY, interpreter_command
 from tests.support.micropython import PROJECT
 
@@ -28,16 +28,27 @@ def transcript() -> str:
     return textwrap.dedent(block[0]).removeprefix(COMMAND)
 
 
-@pytest.fixture
-def output(tmp_path: Path, interpreter: str) -> str:
+@pytest.fixture(scope="module", params=INTERPRETERS)
+def interpreter(request: pytest.FixtureRequest) -> str:
+    chosen: str = request.param
+    return chosen
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory, interpreter: str) -> Path:
+    return tmp_path_factory.mktemp(interpreter)
+
+
+@pytest.fixture(scope="module")
+def output(folder: Path, interpreter: str) -> str:
     command = [*interpreter_command(interpreter), str(EXAMPLE), "127.0.0.1"]
-    with real_server(PROJECT / "releases", tmp_path / "state") as ports:
+    with real_server(PROJECT / "releases", folder / "state") as ports:
         done = subprocess.run(
             [*command, *map(str, ports.values())],
             capture_output=True,
             text=True,
             timeout=60,
-            cwd=tmp_path,
+            cwd=folder,
         )
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -47,15 +58,15 @@ def test_it_prints_what_the_readme_says(output: str) -> None:
     assert output.splitlines() == transcript().splitlines()
 
 
-def test_it_leaves_a_new_and_an_old_device(output: str, tmp_path: Path) -> None:
+def test_it_leaves_a_new_and_an_old_device(output: str, folder: Path) -> None:
     for name, release in (("http", NEW_RELEASE), ("ftp", OLD_RELEASE)):
-        folder = tmp_path / "gateway" / name
-        found = {path.relative_to(folder) for path in folder.glob("[fs]*/**/*") if path.is_file()}
+        device = folder / "gateway" / name
+        found = {path.relative_to(device) for path in device.glob("[fs]*/**/*") if path.is_file()}
         found = {path for path in found if ".ota" not in path.parts}
         wanted = {path.relative_to(release) for path in release.rglob("*") if path.is_file()}
         assert {path for path in found if path.name != "OTA_VERSION.py"} == wanted
         assert all(
-            (folder / path).read_bytes() == (release / path).read_bytes() for path in wanted
+            (device / path).read_bytes() == (release / path).read_bytes() for path in wanted
         )
 
 

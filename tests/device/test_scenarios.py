@@ -188,13 +188,18 @@ def test_firmware_larger_than_the_slot(device: Device) -> None:
     assert not (device.folder / "slot1").exists()
 
 
-def test_legacy_server(device: Device, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def legacy_ports(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, int]]:
+    folder = tmp_path_factory.mktemp("legacy")
+    write_releases(folder / "releases", RELEASES[""])
+    with real_server(folder / "releases", folder / "state", "--legacy") as ports:
+        yield ports
+
+
+def test_legacy_server(device: Device, legacy_ports: dict[str, int]) -> None:
     """A fleet that is being moved: both libraries ask the same server."""
-    root = tmp_path / "releases"
-    write_releases(root, RELEASES[""])
     device.install(release(OLD), "1.0.0")
-    with real_server(root, tmp_path / "state", "--legacy") as legacy_ports:
-        device.port = legacy_ports[device.transport]
-        update(device)
-        device.boot("confirm")
+    device.port = legacy_ports[device.transport]
+    update(device)
+    device.boot("confirm")
     assert device.tree() == release(NEW)

@@ -53,6 +53,11 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, Any, Any]:
         in_memory.name = ""
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    # Tests that run side by side end together if the long ones do not come last.
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     # In a worker's output nobody would see it.
     for outcome in ("passed", "failed"):

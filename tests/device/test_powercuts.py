@@ -10,7 +10,7 @@ from tests.conftest import TOLD_AT_THE_END
 from tests.powercuts.__main__ import SCENARIOS, Tally, report, run, simulate
 from tests.support.device import interpreter_command
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.long]
 
 ALL = None
 SINGLES = {"lfs": ALL, "pycom-lfs": 100, "card-fat": 200, "flash-fat": 40, "pycom-fat": 40}

@@ -11,7 +11,6 @@ from statistics import median
 from typing import TypeVar
 
 from otaserver.catalogue.hash_store import HashStore
-from otaserver.catalogue.model import Catalogue
 from otaserver.catalogue.scan import Scanner
 from tests.bench import trees
 from tests.bench.servers import otaserver, require

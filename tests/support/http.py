@@ -142,6 +142,7 @@ class Wire(StringTransport):
         self._is_pumping = True
         self._drain()
         while self._has_pull_producer and not self.is_stalled and not self.aborted:
+            assert self.producer is not None
             self.producer.resumeProducing()
             self._drain()
         self._is_pumping = False

@@ -30,7 +30,7 @@ class Listener:
 
     def __init__(self, clock: Any, limits: ConnectionLimits, events: ServedEvents) -> None:
         self.clock = clock
-        self.now_s = clock.seconds()
+        self.now_s: float = clock.seconds()
         self.connections = Connections(limits)
         self._events = events
         self._ticking = LoopingCall(self._tick)

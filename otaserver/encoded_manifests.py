@@ -1,10 +1,9 @@
 """Encoded manifests, made once for all devices that get the same offer."""
 
 import hashlib
-from dataclasses import dataclass
 from typing import NamedTuple
 
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from otaserver.byte_cache import ByteCache
@@ -19,25 +18,27 @@ from otaserver.worker import Worker
 _MAX_INLINE_FILES = 100
 
 
-@dataclass(frozen=True, slots=True)
-class EncodedManifest:
+class EncodedManifest(NamedTuple):
     """A manifest as it goes over the wire.
 
     Attributes:
         body: the JSON text.
-        sha256: its hash, in lower-case hexadecimal.
+        etag: the entity tag of the body, with its quotes: its SHA-256 (RFC 9110,
+            section 8.8.3).
+        http_fields: the header lines that HTTP sends with the body, each with its
+            CR LF, except for the length.
+        http_length_line: the header line with the length.
     """
 
     body: bytes
-    sha256: str
+    etag: str
+    http_fields: bytes
+    http_length_line: bytes
 
 
-class _Key(NamedTuple):
-    """All that an encoded manifest depends on, besides the catalogue."""
-
-    tree_path: str
-    offer: OfferKey
-    base_url: str
+# All that an encoded manifest depends on, besides the catalogue: the path of the tree,
+# the offer, and the beginning of URLs.
+_Key = tuple[str, OfferKey, str]
 
 
 class EncodedManifests:
@@ -55,7 +56,9 @@ class EncodedManifests:
         self._encoded: ByteCache[_Key, EncodedManifest] = ByteCache(max_bytes)
         self._pending: dict[_Key, list[Deferred[EncodedManifest]]] = {}
 
-    def get(self, folder: Folder, offer: Offer, base_url: str) -> "Deferred[EncodedManifest]":
+    def get(
+        self, folder: Folder, offer: Offer, base_url: str
+    ) -> "EncodedManifest | Deferred[EncodedManifest]":
         """Find the manifest of an offer, or make it.
 
         Args:
@@ -64,12 +67,12 @@ class EncodedManifests:
             base_url: see `otaserver.manifest.encoding.encode`.
 
         Returns:
-            Fires with the manifest.
+            The manifest; or what fires with it, if a thread has to make it.
         """
-        key = _Key(folder.path, offer.key, base_url)
+        key = (folder.path, offer.key, base_url)
         known = self._encoded.get(key)
         if known is not None:
-            return succeed(known)
+            return known
         # The base counts too: its files are compared, and may all be deleted.
         most_files = max(
             (len(release.files) for release in (offer.release, offer.base) if release is not None),
@@ -78,7 +81,7 @@ class EncodedManifests:
         if most_files <= _MAX_INLINE_FILES:
             encoded = self._encode(offer, base_url)
             self._encoded.put(key, encoded, len(encoded.body))
-            return succeed(encoded)
+            return encoded
         return self._encode_in_thread(key, offer)
 
     def clear(self) -> None:
@@ -103,9 +106,15 @@ class EncodedManifests:
             for waiting in pending.pop(key):
                 waiting.callback(result)
 
-        self._worker.run(self._encode, offer, key.base_url).addBoth(encoded)
+        self._worker.run(self._encode, offer, key[2]).addBoth(encoded)
         return answer
 
     def _encode(self, offer: Offer, base_url: str) -> EncodedManifest:
         body = encode(manifest_of(offer), base_url, self._legacy)
-        return EncodedManifest(body, hashlib.sha256(body).hexdigest())
+        etag = f'"{hashlib.sha256(body).hexdigest()}"'
+        fields = (
+            "Content-Type: application/json\r\n"
+            f"ETag: {etag}\r\n"
+            "Cache-Control: public, max-age=10\r\n"
+        )
+        return EncodedManifest(body, etag, fields.encode(), b"Content-Length: %d\r\n" % len(body))

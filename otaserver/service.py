@@ -17,7 +17,7 @@ from otaserver.catalogue.paths import TreePath
 from otaserver.catalogue.stamps import FileChanged, open_stamped
 from otaserver.encoded_manifests import EncodedManifest, EncodedManifests
 from otaserver.errors import OTAServerError
-from otaserver.manifest.offer import offer
+from otaserver.manifest.offer import Offer, offer
 from otaserver.manifest.update_request import UpdateRequest, parse_update_request
 
 
@@ -42,15 +42,28 @@ class ManifestRequest:
     Attributes:
         folder: the release tree that it asks about.
         update: what it says about itself.
+        offer: what it gets, as far as versions alone decide. They don't change while
+            the catalogue stays the same, so that this is decided once for all who ask
+            the same. What depends on more than that, such as who asks or the time, is
+            decided in `UpdateServer.manifest`.
     """
 
     folder: Folder
     update: UpdateRequest
+    offer: Offer
 
-    @property
-    def tree(self) -> ReleaseTree:
-        """The versions in that release tree."""
-        return self.folder.tree or ReleaseTree()
+    @classmethod
+    def about(cls, folder: Folder, update: UpdateRequest) -> "ManifestRequest":
+        """Make a request about a release tree.
+
+        Args:
+            folder: the release tree.
+            update: what the device says about itself.
+
+        Returns:
+            The request, with the offer to it.
+        """
+        return cls(folder, update, offer(folder.tree or ReleaseTree(), update))
 
 
 Found = File | Folder | ManifestRequest
@@ -113,7 +126,7 @@ class UpdateServer:
         if path.names and path.names[-1] == MANIFEST_NAME and not path.is_folder:
             folder = catalogue.find(path.names[:-1])
             if isinstance(folder, Folder) and folder.tree is not None:
-                return ManifestRequest(folder, parse_update_request(query))
+                return ManifestRequest.about(folder, parse_update_request(query))
         entry = catalogue.find(path.names)
         if entry is None or (path.is_folder and isinstance(entry, File)):
             raise NothingHere
@@ -129,7 +142,9 @@ class UpdateServer:
         for observer in self._observers:
             observer.checked_in(request, peer_host)
 
-    def manifest(self, request: ManifestRequest, base_url: str) -> "Deferred[EncodedManifest]":
+    def manifest(
+        self, request: ManifestRequest, base_url: str
+    ) -> "EncodedManifest | Deferred[EncodedManifest]":
         """Answer a device.
 
         Args:
@@ -138,10 +153,9 @@ class UpdateServer:
                 its end.
 
         Returns:
-            Fires with the manifest.
+            The manifest, which most often is at hand; or what fires with it.
         """
-        made = offer(request.tree, request.update)
-        return self._manifests.get(request.folder, made, base_url)
+        return self._manifests.get(request.folder, request.offer, base_url)
 
     def open(self, file: File) -> int:
         """Open a file of the catalogue, if it is still the same file.

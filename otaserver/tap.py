@@ -53,6 +53,8 @@ def makeService(options: Options) -> MultiService:
     _allow_as_many_files_as_possible()
     service = Server(Path(options["root"]))
 
+    # First, because a file that can't be opened must end the start before a scan begins.
+    events = _events(options, reactor, service)
     scanning = ThreadWorker(reactor, _SCAN_THREADS, "scan")
     scanning.setServiceParent(service)
     working = ThreadWorker(reactor, _WORK_THREADS, "work")
@@ -72,7 +74,6 @@ def makeService(options: Options) -> MultiService:
     watch.on_change(manifests.clear)
     server = UpdateServer(options["root"], lambda: watch.catalogue, manifests)
 
-    events = _events(options, reactor, service)
     if options["http"]:
         routes = Routes(server, working, options["cache-size"] // 2)
         watch.on_change(routes.clear)
@@ -90,7 +91,9 @@ def _events(options: Options, reactor: Any, service: MultiService) -> ServedEven
     if options["no-access-log"]:
         return events
     if not options["access-log"]:
-        events.subscribe(TwistedAccessLog().add)
+        twisted_log = TwistedAccessLog(reactor)
+        twisted_log.setServiceParent(service)
+        events.subscribe(twisted_log.add)
         return events
     writing = ThreadWorker(reactor, 1, "log")
     writing.setServiceParent(service)

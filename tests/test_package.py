@@ -20,6 +20,7 @@ def test_what_runs_on_devices_never_imports_the_server() -> None:
             assert "otaserver" not in path.read_text(), path
 
 
+@pytest.mark.real
 @pytest.mark.parametrize("package", ["otaserver.catalogue", "otaserver.manifest"])
 def test_the_rooms_of_the_core_load_no_twisted(package: str) -> None:
     """Every module of the package, in a process of its own, loads none of Twisted's."""

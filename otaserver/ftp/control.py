@@ -55,6 +55,8 @@ class ControlConnection(LineReceiver):
     Attributes:
         site: what all connections of the site share.
         peer_host: the client's address, as the transport has it.
+        own_host, own_port: the address that the client reached; empty and None if it
+            has none.
         session: what the client has said and chosen.
     """
 
@@ -70,6 +72,9 @@ class ControlConnection(LineReceiver):
         """Admit the connection, or turn it away."""
         self.MAX_LENGTH = self.site.max_command_bytes
         self.peer_host: str = getattr(self.transport.getPeer(), "host", "")
+        reached = self.transport.getHost()
+        self.own_host: str = getattr(reached, "host", "")
+        self.own_port: int | None = getattr(reached, "port", None)
         self.session = Session(self.site, self)
         self._conversation = Conversation()
         self._outgoing = Outgoing(self.transport)
@@ -95,17 +100,6 @@ class ControlConnection(LineReceiver):
         self._conversation.happen(Event.CLOSE)
         self.site.listener.connections.remove(self)
         self.session.end()
-
-    @property
-    def own_host(self) -> str:
-        """The address that the client reached; empty if it has none."""
-        return str(getattr(self.transport.getHost(), "host", ""))
-
-    @property
-    def own_port(self) -> int | None:
-        """The port that the client reached; None if it has none."""
-        port: int | None = getattr(self.transport.getHost(), "port", None)
-        return port
 
     def write(self, data: bytes) -> None:
         """Send a reply, unless the last one has been sent.

@@ -39,13 +39,17 @@ class DataConnection(Protocol):
         self._connecting: Deferred[Any] | None = None
         self._waiting: Deferred[None] | None = None
         self._outgoing: Outgoing | None = None
+        self._sent_bytes = 0
+        self._is_sent = False
         self._stall: StallDetector | None = None
         self._ended: Refused | None = None
 
     @property
     def sent_bytes(self) -> int:
-        """How much of the transfer in progress has arrived."""
-        return self._outgoing.delivered_bytes if self._outgoing is not None else 0
+        """How much of the transfer has arrived; once it has ended, how much was sent."""
+        if self._outgoing is None or self._is_sent:
+            return self._sent_bytes
+        return self._outgoing.delivered_bytes
 
     def wait_at(self, network: Network, host: str, peer_host: str) -> int:
         """Open a port for the client to connect to.
@@ -115,6 +119,8 @@ class DataConnection(Protocol):
             await self._outgoing.send(transfer)
         except TransferAborted as error:
             raise self._ended or Refused(426, _LOST) from error
+        finally:
+            self._sent_bytes, self._is_sent = transfer.sent_bytes, True
 
     def connectionMade(self) -> None:
         """Let the command go on that waits."""

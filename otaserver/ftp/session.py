@@ -22,14 +22,8 @@ class Link(Protocol):
     """
 
     peer_host: str
-
-    @property
-    def own_host(self) -> str:
-        """The host that the client reached."""
-
-    @property
-    def own_port(self) -> int | None:
-        """The port that the client reached."""
+    own_host: str
+    own_port: int | None
 
     def write(self, data: bytes) -> None:
         """Send a reply."""

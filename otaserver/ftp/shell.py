@@ -93,16 +93,17 @@ class ReadOnlyShell:
             raise Refused(550, "That is no folder.")
         return found
 
-    def manifest(self, request: ManifestRequest, base_url: str) -> "Deferred[EncodedManifest]":
+    async def manifest(self, request: ManifestRequest, base_url: str) -> EncodedManifest:
         """Answer a device.
 
         Args:
             request, base_url: see `otaserver.service.UpdateServer.manifest`.
 
         Returns:
-            Fires with the manifest.
+            The manifest.
         """
-        return self._server.manifest(request, base_url)
+        manifest = self._server.manifest(request, base_url)
+        return manifest if isinstance(manifest, EncodedManifest) else await manifest
 
     async def size_bytes(self, found: Found, base_url: str) -> int:
         """Tell how much a client gets who fetches something, in bytes.
@@ -135,7 +136,7 @@ class ReadOnlyShell:
         manifest_bytes = None
         count = len(found.folders) + len(found.files)
         if found.tree is not None:
-            everything = ManifestRequest(found, UpdateRequest())
+            everything = ManifestRequest.about(found, UpdateRequest())
             manifest_bytes = await self.size_bytes(everything, base_url)
             newest = found.tree.newest_release
             count += len(newest.files) if newest is not None else 0

@@ -1,7 +1,7 @@
-"""Answers as bytes: heads that are made once, and sentences for what goes wrong."""
+"""Answers as bytes: heads that are made once, and sentences about errors."""
 
-from dataclasses import dataclass, replace
 from http import HTTPStatus
+from typing import NamedTuple
 
 from otaserver.catalogue.model import File
 from otaserver.http.conditions import http_date
@@ -12,17 +12,16 @@ LEGACY_READ_BYTES = 100
 _LEGACY_PADDING = b"X-Padding: "
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """An answer without what differs from one time to the next.
+class Answer(NamedTuple):
+    """An answer, without what differs from one time to the next.
 
     Attributes:
         status: the status code.
-        fields: header lines, each with its CR LF, beside the length's.
-        length_line: the header line that tells the length of the body.
+        fields: header lines, each with its CR LF, except for the length.
+        length_line: the header line with the length of the body.
         body: what follows the head.
-        etag: the entity tag of the body, with its quotes; empty where it has none.
-        file: the file that the body is, where it is sent apart.
+        etag: the entity tag of the body, with its quotes; empty if it has none.
+        file: the file that is the body, if it is not in memory.
     """
 
     status: int
@@ -43,6 +42,9 @@ def answer(
         fields: header fields; the length of the body is added.
         body: what to send.
         file: what to send instead.
+
+    Returns:
+        The answer.
     """
     lines = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
     length = _length_line(len(body) if file is None else file.size_bytes)
@@ -50,32 +52,45 @@ def answer(
 
 
 def partial(known: Answer, offset: int, length: int, size_bytes: int) -> Answer:
-    """Send a part of what would be sent as a whole.
+    """Turn an answer with a whole file into one with a part of it (RFC 9110, section 15.3.7).
 
     Args:
         known: the answer with the whole.
         offset, length: which part, in bytes.
         size_bytes: the length of the whole.
+
+    Returns:
+        The answer with the part.
     """
     content_range = f"Content-Range: bytes {offset}-{offset + length - 1}/{size_bytes}\r\n"
     fields = known.fields + content_range.encode()
-    return replace(
-        known, status=HTTPStatus.PARTIAL_CONTENT, fields=fields, length_line=_length_line(length)
+    return known._replace(
+        status=HTTPStatus.PARTIAL_CONTENT, fields=fields, length_line=_length_line(length)
     )
 
 
 def not_modified(known: Answer) -> Answer:
-    """Tell a client that it has the body already."""
+    """Turn an answer into one for a client that has the body already.
+
+    Args:
+        known: the answer with the body.
+
+    Returns:
+        The answer without it (RFC 9110, section 15.4.5).
+    """
     return Answer(HTTPStatus.NOT_MODIFIED, known.fields, b"", etag=known.etag)
 
 
 def sentence(status: int, text: str, **fields: str) -> Answer:
-    """Say in one sentence what is wrong.
+    """Make an answer of one sentence.
 
     Args:
         status: the status code.
         text: the sentence.
         fields: further header fields, with ``_`` for ``-``.
+
+    Returns:
+        The answer.
     """
     named = {name.replace("_", "-"): value for name, value in fields.items()}
     return answer(
@@ -93,14 +108,17 @@ def sentence(status: int, text: str, **fields: str) -> Answer:
 def head(
     answer: Answer, version: bytes, date: bytes, is_persistent: bool, is_legacy: bool
 ) -> bytes:
-    """Write everything that comes before a body.
+    """Write everything that precedes a body.
 
     Args:
         answer: the answer.
         version: the request's version, such as ``HTTP/1.1``.
-        date: the line that tells the time, with its CR LF.
+        date: the header line with the time, with its CR LF.
         is_persistent: whether the connection stays open.
-        is_legacy: whether to fill the head up to a multiple of 100 bytes.
+        is_legacy: whether to pad the head to a multiple of 100 bytes.
+
+    Returns:
+        The head, with the empty line at its end.
     """
     parts = [version, _STATUS_LINES[answer.status], _SERVER, date]
     if not is_persistent:
@@ -115,10 +133,13 @@ def head(
 
 
 def date_line(seconds: int) -> bytes:
-    """Write the header line that tells the time.
+    """Write the header line with the time.
 
     Args:
         seconds: since 1970.
+
+    Returns:
+        The line, with its CR LF.
     """
     return f"Date: {http_date(seconds)}\r\n".encode()
 

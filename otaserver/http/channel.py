@@ -103,6 +103,8 @@ class Channel(HTTPChannel):
             reason: why it ended.
         """
         self.state.listener.connections.remove(self)
+        # While the request still knows its channel, so that it is logged.
+        self.outgoing.stopProducing()
         super().connectionLost(reason)
 
     def getPeer(self) -> Any:
@@ -205,7 +207,16 @@ class Channel(HTTPChannel):
             self.length = None
             self.refuse(BodyTooLarge())
         else:
-            super().allHeadersReceived()
+            self._begin_request(self.requests[-1])
+
+    def _begin_request(self, request: Any) -> None:
+        """Do what Twisted's channel does here, but look at the headers once only."""
+        fields = request.fields = dict(request.requestHeaders.getAllRawHeaders())
+        self.persistent = self.checkPersistence(request, self._version)
+        expected = fields.get(b"Expect")
+        if expected and expected[0].lower() == b"100-continue" and self._version == b"HTTP/1.1":
+            # Through the buffer, so that the answer can't overtake it.
+            self.outgoing.write_buffered(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def allContentReceived(self) -> None:
         """Answer the request; this may take its time."""
@@ -242,7 +253,9 @@ class Channel(HTTPChannel):
         Returns:
             Whether another request may follow.
         """
-        fields = request.requestHeaders.getRawHeaders(b"Connection") or ()
+        fields = request.fields.get(b"Connection")
+        if fields is None:
+            return version == b"HTTP/1.1"
         options = {option.strip().lower() for field in fields for option in field.split(b",")}
         if version == b"HTTP/1.1":
             return b"close" not in options
@@ -336,10 +349,6 @@ class Channel(HTTPChannel):
         self._deadline_s = self._in(_LINGER_S)
         self.persistent = False
         self.dataReceived = self.lineReceived = self.rawDataReceived = _drop  # type: ignore
-
-    def _send100Continue(self) -> None:
-        # Twisted's own would bypass `Outgoing`, and the answer could overtake it.
-        self.outgoing.write_buffered(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def _respondToBadRequestAndDisconnect(self) -> None:
         self.refuse(BadRequest())

@@ -1,6 +1,7 @@
 """One request: from the bytes of its head to the bytes of its answer."""
 
 import os
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 
 from twisted.internet.defer import Deferred
@@ -9,6 +10,7 @@ from twisted.python.failure import Failure
 from twisted.web import http
 
 from otaserver.catalogue.model import File
+from otaserver.encoded_manifests import EncodedManifest
 from otaserver.errors import OTAServerError
 from otaserver.http.answers import Answer, head, not_modified, partial, sentence
 from otaserver.http.channel import Channel
@@ -30,15 +32,19 @@ _CONDITIONS = frozenset(
 
 
 class Request(http.Request):
-    """A request for something in the release tree."""
+    """A request for something in the release tree.
+
+    Attributes:
+        fields: the request's headers by name, each in Twisted's canonical case.
+        began_s: when all of it had arrived, in seconds since 1970.
+    """
 
     log = Logger()
     channel: Channel
 
-    _transfer: Transfer | None = None
+    fields: Mapping[bytes, Sequence[bytes]]
 
-    def gotLength(self, length: int | None) -> None:
-        """Prepare for a body, whose length the channel has checked."""
+    _transfer: Transfer | None = None
 
     def handleContentChunk(self, data: bytes) -> None:
         """Drop a part of a body: nothing here has a use for one."""
@@ -55,7 +61,7 @@ class Request(http.Request):
         try:
             if self.method not in (b"GET", b"HEAD"):
                 raise MethodNotAllowed
-            hosts = self.requestHeaders.getRawHeaders(b"Host") or ()
+            hosts = self.fields.get(b"Host", ())
             route = state.routes.known(self.uri)
             if route is not None:
                 self._answer(route, self.channel.base_url(route.authority, hosts))
@@ -82,7 +88,10 @@ class Request(http.Request):
         if self.method == b"GET":
             server.check_in(route.end, self.channel.peer_host)
         manifest = server.manifest(route.end, base_url)
-        manifest.addCallback(manifest_answer).addCallback(self._send).addErrback(self._fail)
+        if isinstance(manifest, EncodedManifest):
+            self._send(manifest_answer(manifest))
+        else:
+            manifest.addCallback(manifest_answer).addCallback(self._send).addErrback(self._fail)
 
     def _fail(self, failure: Failure) -> None:
         if not failure.check(OTAServerError):
@@ -99,7 +108,7 @@ class Request(http.Request):
         if self._disconnected:
             return
         offset, length = 0, answer.file.size_bytes if answer.file else len(answer.body)
-        if answer.etag and self._is_conditional():
+        if answer.etag and not _CONDITIONS.isdisjoint(self.fields):
             mtime_s = answer.file.mtime_s if answer.file else None
             condition = precondition(self._header, answer.etag, mtime_s)
             if condition is Precondition.NOT_MODIFIED:
@@ -121,10 +130,6 @@ class Request(http.Request):
         else:
             self._send_file(answer, answer.file, offset, length)
 
-    def _is_conditional(self) -> bool:
-        names = self.requestHeaders.getAllRawHeaders()
-        return any(name in _CONDITIONS for name, _ in names)
-
     def _send_body(self, answer: Answer) -> None:
         """Send an answer whose body is in memory."""
         body = b"" if self.method == b"HEAD" else answer.body
@@ -140,7 +145,11 @@ class Request(http.Request):
         """Send a part of a file, if it is still the same file."""
         state = self.channel.state
         descriptor = state.server.open(file)
-        whole = b"" if self.method == b"HEAD" else read_small(descriptor, offset, size_bytes)
+        whole = (
+            b""
+            if self.method == b"HEAD"
+            else read_small(descriptor, file.stamp, offset, size_bytes)
+        )
         if whole is not None:
             os.close(descriptor)
             self.sentLength = len(whole)
@@ -172,17 +181,18 @@ class Request(http.Request):
         """Answer with an error if nothing has been sent yet; else the connection is gone."""
         transfer, self._transfer = self._transfer, None
         assert transfer is not None
-        if not transfer.has_begun:
+        is_lost = failure.check(TransferAborted)
+        if not (transfer.has_begun or is_lost):
             self.startedWriting = 0
             self._fail(failure)
             return
-        if not failure.check(TransferAborted):
+        if not is_lost:
             self.log.warn("{error}", error=failure.getErrorMessage())
         self.sentLength = transfer.sent_bytes
         self.channel.factory.log(self)
 
     def _header(self, name: str) -> str | None:
-        values = self.requestHeaders.getRawHeaders(name.encode())
+        values = self.fields.get(name.encode())
         return b", ".join(values).decode("latin-1") if values else None
 
 

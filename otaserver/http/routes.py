@@ -27,6 +27,11 @@ from otaserver.worker import Worker
 # A page of more entries takes milliseconds to write, too long for the reactor's thread.
 _MAX_INLINE_ENTRIES = 500
 
+# What a device's question takes in memory once it is parsed: versions become objects of
+# many parts, one for every few bytes that a client writes.
+_QUESTION_BYTES = 4096
+_BYTES_PER_QUERY_BYTE = 64
+
 _PAGE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"
 
 
@@ -87,7 +92,7 @@ class Routes:
         found = self._server.find(target.path, target.query)
         if isinstance(found, ManifestRequest):
             route = Route(target.authority, found)
-            size_bytes = 2 * len(uri)
+            size_bytes = _QUESTION_BYTES + len(uri) + _BYTES_PER_QUERY_BYTE * len(target.query)
         else:
             end = (
                 self._file(found) if isinstance(found, File) else await self._folder(found, target)
@@ -140,15 +145,8 @@ def manifest_answer(manifest: EncodedManifest) -> Answer:
     Returns:
         The answer.
     """
-    etag = f'"{manifest.sha256}"'
-    return Answer(
-        HTTPStatus.OK,
-        b"Content-Type: application/json\r\nETag: %b\r\nCache-Control: public, max-age=10\r\n"
-        % etag.encode(),
-        b"Content-Length: %d\r\n" % len(manifest.body),
-        manifest.body,
-        etag,
-    )
+    body, etag, fields, length_line = manifest
+    return Answer(200, fields, length_line, body, etag)
 
 
 def _page_answer(page: bytes) -> Answer:

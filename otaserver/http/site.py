@@ -63,7 +63,7 @@ class Site(server.Site):
         """
         listener = self.state.listener
         ended_s = listener.clock.seconds()
-        headers = request.requestHeaders
+        fields = request.fields
         listener.served(
             Served(
                 ended_s,
@@ -72,12 +72,7 @@ class Site(server.Site):
                 b"%b %b %b" % (request.method, request.uri, request.clientproto),
                 int(request.code),
                 request.sentLength,
-                *[
-                    (headers.getRawHeaders(name) or _ABSENT)[0]
-                    for name in (b"Referer", b"User-Agent")
-                ],
+                fields[b"Referer"][0] if b"Referer" in fields else b"",
+                fields[b"User-Agent"][0] if b"User-Agent" in fields else b"",
             )
         )
-
-
-_ABSENT = (b"",)

@@ -1,12 +1,12 @@
 """The decision before the manifest: what one device is offered now, or why nothing.
 
 Whatever may hold an update back belongs here: the order of versions today. It is a
-pure function of the tree and of what the device says, cheap enough to be computed
-for each request, so that nothing that is cached has to know which device asks.
+pure function of the tree and of what the device says about its versions.
 """
 
 from dataclasses import dataclass
 from enum import Enum
+from functools import cached_property
 from typing import NamedTuple, TypeVar
 
 from otaserver.catalogue.model import Firmware, Release, ReleaseTree
@@ -39,7 +39,7 @@ class OfferKey(NamedTuple):
     previous_version: str | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Offer:
     """What one device is offered; all devices with an equal `key` get the same.
 
@@ -57,7 +57,7 @@ class Offer:
     firmware: Firmware | None = None
     reason: NoOffer | None = None
 
-    @property
+    @cached_property
     def key(self) -> OfferKey:
         """What tells this offer from others of the same tree."""
         return OfferKey(

@@ -21,8 +21,14 @@ from otaserver.worker import Worker
 
 _FLUSH_S = 1
 
-# Lines that are waiting to be written; beyond this, they are written at once.
+# When so many lines are waiting, they are written at once.
 _MAX_WAITING = 5_000
+
+# When so many are, because the disk takes none, further ones are dropped, and counted.
+_MAX_KEPT = 50_000
+
+# How much of what a client sends goes into a line, for each part of it.
+_MAX_PART_BYTES = 2_048
 
 
 class AccessLogError(OTAServerError):
@@ -56,21 +62,64 @@ class CombinedFormat:
         )
 
 
-class TwistedAccessLog:
-    """Writes each line as an event of its own to Twisted's log."""
+class TwistedAccessLog(Service):
+    """Writes each line as an event of its own to Twisted's log, as long as that is quick.
+
+    An event takes Twisted longer than a request takes to be answered. So of what one
+    second brings, everything above a limit becomes a single event at its end.
+
+    Args:
+        clock: gives the time.
+        max_single: how many lines a second become events of their own.
+    """
 
     log = Logger()
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Any, max_single: int = 200) -> None:
         self._format = CombinedFormat()
+        self._max_single = max_single
+        self._left = max_single
+        self._lines: list[str] = []
+        self._flushing = LoopingCall(self.flush)
+        self._flushing.clock = clock
+
+    def startService(self) -> None:
+        """Begin to write."""
+        super().startService()
+        self._flushing.start(_FLUSH_S, now=False)
+
+    def stopService(self) -> None:
+        """Write what is left."""
+        super().stopService()
+        self._flushing.stop()
+        self.flush()
 
     def add(self, event: Served) -> None:
-        """Log one event.
+        """Take one event.
 
         Args:
             event: what was served.
         """
-        self.log.info("{line}", line=self._format.line(event))
+        line = self._format.line(event)
+        if self._left:
+            self._left -= 1
+            self.log.info("{line}", line=line)
+            return
+        self._lines.append(line)
+        if len(self._lines) >= _MAX_WAITING:
+            self._write()
+
+    def flush(self) -> None:
+        """End a second: write the lines above its limit."""
+        self._left = self._max_single
+        self._write()
+
+    def _write(self) -> None:
+        if self._lines:
+            lines, self._lines = self._lines, []
+            self.log.info(
+                "{count} more in this second:\n{lines}", count=len(lines), lines="\n".join(lines)
+            )
 
 
 class AccessLogFile(Service):
@@ -99,6 +148,8 @@ class AccessLogFile(Service):
         self._path = path
         self._format = CombinedFormat()
         self._lines: list[str] = []
+        self._dropped = 0
+        self._is_writing = False
         self._has_failed = False
         self._flushing = LoopingCall(self.flush)
         self._flushing.clock = clock
@@ -127,10 +178,14 @@ class AccessLogFile(Service):
             Fires when that is done.
         """
         super().stopService()
-        signal.signal(signal.SIGUSR1, self._former_handler)
+        # Python's own reaction to the signal would be to end the process.
+        is_own = callable(self._former_handler)
+        signal.signal(signal.SIGUSR1, self._former_handler if is_own else signal.SIG_IGN)
         self._flushing.stop()
+        # Behind a write that goes on, if there is one: the worker does one at a time.
+        self._is_writing = False
         self.flush()
-        return self._worker.run(self._file.close)
+        return self._worker.run(lambda: self._file.close()).addErrback(self._complain)
 
     def add(self, event: Served) -> None:
         """Take one event.
@@ -138,15 +193,30 @@ class AccessLogFile(Service):
         Args:
             event: what was served.
         """
+        if len(self._lines) >= _MAX_KEPT:
+            self._dropped += 1
+            return
         self._lines.append(self._format.line(event))
         if len(self._lines) >= _MAX_WAITING:
             self.flush()
 
     def flush(self) -> None:
-        """Write the lines that were taken since the last time."""
-        if self._lines:
-            lines, self._lines = self._lines, []
-            self._worker.run(self._write, lines).addErrback(self._complain)
+        """Write the lines that were taken since the last time, unless a write goes on."""
+        if self._is_writing or not self._lines:
+            return
+        lines, self._lines = self._lines, []
+        self._is_writing = True
+        self._worker.run(self._write, lines).addErrback(self._complain).addBoth(self._written)
+
+    def _written(self, _: None) -> None:
+        self._is_writing = False
+        dropped, self._dropped = self._dropped, 0
+        if dropped:
+            self.log.error(
+                "{count} lines of the access log were dropped: {path} is written too slowly",
+                count=dropped,
+                path=self._path,
+            )
 
     def reopen(self) -> None:
         """Write what was taken, then open the file again by its name."""
@@ -165,8 +235,9 @@ class AccessLogFile(Service):
 
     def _open_again(self) -> None:
         opened = self._path.open("a", encoding="ascii")
-        self._file.close()
-        self._file = opened
+        # First, because closing fails if what was written last doesn't fit on the disk.
+        former, self._file = self._file, opened
+        former.close()
 
     def _complain(self, failure: Any) -> None:
         """Say once that the disk is full, say; the next lines are tried again."""
@@ -183,6 +254,8 @@ def _quotable(raw: bytes) -> str:
     """Make what a client sent safe to print between quotes; nothing becomes ``-``."""
     if not raw:
         return "-"
+    if len(raw) > _MAX_PART_BYTES:
+        raw = raw[:_MAX_PART_BYTES] + b"..."
     text = raw.decode("latin-1")
     if raw.isascii() and text.isprintable() and '"' not in text and "\\" not in text:
         return text

@@ -23,14 +23,12 @@ from otaserver.wire.nowait_read import is_cached, read_if_cached
 from otaserver.wire.transfer import (
     FIRST_WRITE_BYTES,
     PIECE_BYTES,
+    TURN_BYTES,
     Transfer,
     TransferAborted,
 )
 from otaserver.wire.zero_copy import NoSendfile
 from otaserver.worker import Worker
-
-# How much is made sure to be in the page cache before the kernel is told to send it.
-WINDOW_BYTES = 1 << 21
 
 # What of a file larger than FIRST_WRITE_BYTES goes out in one write with its head.
 LARGE_FIRST_WRITE_BYTES = 1 << 12
@@ -58,11 +56,12 @@ class FileUnreadable(FileChanged):
         super().__init__(f"The file can't be read: {error.strerror}.")
 
 
-def read_small(descriptor: int, offset: int, size_bytes: int) -> bytes | None:
+def read_small(descriptor: int, stamp: Stamp, offset: int, size_bytes: int) -> bytes | None:
     """Read a part of a file that needs no transfer, if it is small and in memory.
 
     Args:
         descriptor: an open file.
+        stamp: the file's stamp when it was opened.
         offset: where the part begins, in bytes.
         size_bytes: its length.
 
@@ -74,9 +73,10 @@ def read_small(descriptor: int, offset: int, size_bytes: int) -> bytes | None:
         return None
     try:
         content = read_if_cached(descriptor, offset, size_bytes)
+        is_same = stamp_of(os.fstat(descriptor)) == stamp
     except OSError:
         return None
-    return content if content is not None and len(content) == size_bytes else None
+    return content if is_same and content is not None and len(content) == size_bytes else None
 
 
 class FileTransfer(Transfer):
@@ -142,6 +142,9 @@ class FileTransfer(Transfer):
         if first is None:
             self._read_ahead(first_bytes)
             return False
+        if is_small:
+            # No window follows that would check it, and an error can still be answered.
+            self._check_stamp()
         self._head = b""
         self.sent_bytes = len(first)
         self._outlet.write(head + first)
@@ -152,8 +155,8 @@ class FileTransfer(Transfer):
         if not self._left_bytes:
             self._finish()
             return
-        window_bytes = min(self._left_bytes, WINDOW_BYTES)
-        if self._left_bytes <= WINDOW_BYTES:
+        window_bytes = min(self._left_bytes, TURN_BYTES)
+        if self._left_bytes <= TURN_BYTES:
             self._check_stamp()
         if not self._is_read and not is_cached(self._descriptor, self._position, window_bytes):
             self._read_ahead(window_bytes)
@@ -161,7 +164,7 @@ class FileTransfer(Transfer):
         self._is_read = False
         assert self._outlet is not None
         if self._outlet.can_sendfile:
-            self._sendfile()
+            self._sendfile(window_bytes)
         else:
             self._write()
 
@@ -187,17 +190,12 @@ class FileTransfer(Transfer):
         reading = self._worker.run(os.pread, self._descriptor, size_bytes, self._position)
         reading.addBoth(read)
 
-    def _sendfile(self) -> None:
+    def _sendfile(self, window_bytes: int) -> None:
         assert self._outlet is not None
         try:
-            while self._left_bytes:
-                sent_bytes = self._outlet.send_file(
-                    self._descriptor, self._position, self._left_bytes
-                )
-                if not sent_bytes:
-                    self._outlet.resume_when_writable()
-                    return
-                self.sent_bytes += sent_bytes
+            self.sent_bytes += self._outlet.send_file(
+                self._descriptor, self._position, window_bytes
+            )
         except EOFError as error:
             raise FileChangedWhileSent from error
         except NoSendfile:
@@ -206,7 +204,12 @@ class FileTransfer(Transfer):
         except OSError:
             self._fail(TransferAborted())
             return
-        self._finish()
+        if self._left_bytes:
+            # What the socket didn't take, it won't take now: trying again would send
+            # the file in crumbs.
+            self._outlet.resume_when_writable()
+        else:
+            self._finish()
 
     def _write(self) -> None:
         assert self._outlet is not None

@@ -22,7 +22,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IPullProducer
 from zope.interface import implementer
 
-from otaserver.wire.transfer import Transfer
+from otaserver.wire.transfer import TURN_BYTES, Transfer
 from otaserver.wire.zero_copy import (
     NoSendfile,
     delivered_bytes,
@@ -30,9 +30,6 @@ from otaserver.wire.zero_copy import (
     send_file,
     write_directly,
 )
-
-# How much of a file one connection may send before others have their turn.
-TURN_BYTES = 1 << 21
 
 
 @implementer(IPullProducer)

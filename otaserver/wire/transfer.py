@@ -14,6 +14,9 @@ from otaserver.errors import OTAServerError
 # How much is written through a transport's buffer in one turn.
 PIECE_BYTES = 1 << 18
 
+# How much of a file one connection may send before others have their turn.
+TURN_BYTES = 1 << 21
+
 # A body of up to this size goes out in one write with its head.
 FIRST_WRITE_BYTES = 1 << 16
 

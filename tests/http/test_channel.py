@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 import otaserver.wire.nowait_read
-from otaserver.wire.outgoing import TURN_BYTES
+from otaserver.wire.transfer import TURN_BYTES
 from tests.support.http import BUFFER_BYTES, Bench, parse_responses
 from tests.support.trees import SMALL_TREE, rewrite
 from tests.support.worker import LateWorker

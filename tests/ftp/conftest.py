@@ -1,8 +1,9 @@
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.ftp.site import Site
+from tests.ftp.site import Client, Site
 from tests.support.trees import write_tree
 
 NAMES = "ünïcode näme.txt"
@@ -32,12 +33,12 @@ def root(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def site(root: Path):
+def site(root: Path) -> Iterator[Site]:
     site = Site(root)
     yield site
     site.close()
 
 
 @pytest.fixture
-def client(site: Site):
+def client(site: Site) -> Client:
     return site.log_in()

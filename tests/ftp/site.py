@@ -1,16 +1,20 @@
 """An FTP site in memory: a real tree and the real protocol, with a clock and a network to play."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from twisted.cred.checkers import AllowAnonymousAccess, InMemoryUsernamePasswordDatabaseDontUse
 from twisted.cred.portal import Portal
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionRefusedError
+from twisted.internet.protocol import Protocol
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
+from zope.interface import Interface
 
 from otaserver.catalogue.hash_store import HashStore
 from otaserver.catalogue.model import Catalogue
@@ -46,7 +50,7 @@ class Worker(LateWorker):
 
     is_held = False
 
-    def run(self, work, *args, **kwargs):
+    def run(self, work: Callable[..., Any], *args: Any, **kwargs: Any) -> "Deferred[Any]":
         if self.is_held:
             return super().run(work, *args, **kwargs)
         return maybeDeferred(work, *args, **kwargs)
@@ -55,7 +59,9 @@ class Worker(LateWorker):
 class Transport(StringTransport):
     """A transport that ends as a real one does: it tells the producer and the protocol."""
 
-    def __init__(self, protocol, host, peer) -> None:
+    def __init__(
+        self, protocol: Protocol, host: IPv4Address | IPv6Address, peer: IPv4Address | IPv6Address
+    ) -> None:
         super().__init__(host, peer, lenient=True)
         self.protocol = protocol
         self.is_aborted = False
@@ -83,6 +89,7 @@ class Transport(StringTransport):
             return
         super().write(data)
         if self.streaming and len(self.value()) > BUFFER_BYTES:
+            assert self.producer is not None
             self.producer.pauseProducing()
 
     def take(self, limit: int = 1 << 30) -> bytes:
@@ -100,7 +107,7 @@ class FakePort:
     number: int
     host: str
     peer_host: str
-    protocol: object
+    protocol: Protocol
     is_open: bool = True
 
     def close(self) -> None:
@@ -118,16 +125,18 @@ class Network:
     """Ports and connections that no packet ever reaches."""
 
     ports: list[FakePort] = field(default_factory=list)
-    connecting: list[tuple[Address, str, object, Deferred]] = field(default_factory=list)
+    connecting: list[tuple[Address, str, Protocol, "Deferred[Any]"]] = field(default_factory=list)
     is_full: bool = False
 
-    def listen(self, host: str, peer_host: str, protocol) -> FakePort:
+    def listen(self, host: str, peer_host: str, protocol: Protocol) -> FakePort:
         if self.is_full:
             raise OSError("Address already in use")
         self.ports.append(FakePort(40_000 + len(self.ports), host, peer_host, protocol))
         return self.ports[-1]
 
-    def connect(self, address: Address, from_host: str, timeout_s: float, protocol) -> Deferred:
+    def connect(
+        self, address: Address, from_host: str, timeout_s: float, protocol: Protocol
+    ) -> "Deferred[Any]":
         self.connecting.append((address, from_host, protocol, Deferred()))
         return self.connecting[-1][-1]
 
@@ -155,7 +164,7 @@ class Client:
         self.control: ControlConnection = site.factory.buildProtocol(None)
         self.transport = Transport(self.control, address_of(host, port), address_of(peer, 50_000))
         if not ends:
-            self.transport.loseConnection = lambda: None
+            self.transport.loseConnection = lambda: None  # type: ignore[method-assign]
         self.control.makeConnection(self.transport)
 
     def send(self, raw: bytes) -> list[str]:
@@ -228,7 +237,10 @@ class Site:
         self.scan()
         server = UpdateServer(str(root), lambda: self.catalogue, self.manifests, observers)
         shell = ReadOnlyShell(server, self.worker)
+        # Zope's interfaces say nothing to the checker of types.
+        realm: Any = CountingRealm(shell, self)
         users = InMemoryUsernamePasswordDatabaseDontUse(olga=b"right")
+        checkers: list[Any] = [AllowAnonymousAccess(), users]
         line_format = CombinedFormat()
         self.events: list[Served] = []
         events = ServedEvents()
@@ -237,7 +249,7 @@ class Site:
         self.factory = FTPFactory(
             SiteState(
                 listener=Listener(self.clock, ConnectionLimits(in_all, per_address), events),
-                portal=Portal(CountingRealm(shell, self), [AllowAnonymousAccess(), users]),
+                portal=Portal(realm, checkers),
                 network=self.network,
                 login_policy=LOGIN_POLICY,
                 timeouts=TIMEOUTS,
@@ -247,7 +259,7 @@ class Site:
         )
         self.factory.doStart()
 
-    def change(self, **fields: object) -> None:
+    def change(self, **fields: Any) -> None:
         """Change what later connections share."""
         self.factory.state = replace(self.factory.state, **fields)
 
@@ -293,7 +305,9 @@ class CountingRealm(Realm):
         super().__init__(shell)
         self._site = site
 
-    def requestAvatar(self, avatar_id, mind, *interfaces):
+    def requestAvatar(
+        self, avatar_id: object, mind: object, *interfaces: type[Interface]
+    ) -> "Deferred[tuple[type[Interface], ReadOnlyShell, Callable[[], Any]]]":
         def log_out() -> None:
             self._site.log_outs += 1
 
@@ -301,7 +315,7 @@ class CountingRealm(Realm):
         return avatar.addCallback(lambda given: (given[0], given[1], log_out))
 
 
-def connected(protocol, host: str, port: int, peer_host: str) -> Transport:
+def connected(protocol: Protocol, host: str, port: int, peer_host: str) -> Transport:
     transport = Transport(protocol, address_of(host, port), address_of(peer_host, 50_001))
     protocol.makeConnection(transport)
     return transport

@@ -9,6 +9,8 @@ import socket
 import subprocess
 import threading
 import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -32,38 +34,41 @@ TREE = {
 }
 
 
+@dataclass
+class TreeServer(Server):
+    """A server of which the tree is known, too."""
+
+    root: Path = field(kw_only=True)
+
+
 @pytest.fixture(scope="module")
-def server(tmp_path_factory):
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TreeServer]:
     folder = tmp_path_factory.mktemp("clients")
     root = write_tree(folder / "tree", TREE)
     ports = f"{PASSIVE_PORTS[0]}-{PASSIVE_PORTS[-1]}"
     with running_server(root, folder / "state", "--ftp-passive-ports", ports) as server:
-        server.root = root
-        yield server
+        yield TreeServer(server.process, server.ports, server.log, root=root)
         assert not any("Traceback" in line for line in server.log)
 
 
 @pytest.fixture(scope="module")
-def server_v6(tmp_path_factory):
+def server_v6(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TreeServer]:
     if not has_ipv6():
         pytest.skip("this machine has no IPv6")
     folder = tmp_path_factory.mktemp("v6")
     root = write_tree(folder / "tree", TREE)
     # Of both families: IPv4 comes in the guise of IPv6.
     with running_server(root, folder / "state", "--ftp", r"tcp6:0:interface=\:\:") as server:
-        server.root = root
-        yield server
+        yield TreeServer(server.process, server.ports, server.log, root=root)
 
 
 @pytest.fixture(autouse=True)
-def nothing_is_left_open(request):
+def nothing_is_left_open(request: pytest.FixtureRequest) -> Iterator[None]:
     """After each test, the server has no data connection and no open port."""
     yield
     for name in ("server", "server_v6"):
         if name in request.fixturenames:
-            server = request.getfixturevalue(name)
-            wait_until(lambda server=server: len(sockets_of(server)) <= 2)
-            wait_until(lambda server=server: not files_of(server))
+            wait_until_idle(request.getfixturevalue(name))
 
 
 def run(*command: str, folder: Path | None = None, codes: tuple[int, ...] = (0,)) -> bytes:
@@ -87,7 +92,7 @@ def has_ipv6() -> bool:
     return False
 
 
-def files_of(server: Server) -> list[str]:
+def files_of(server: TreeServer) -> list[str]:
     """Which files of the tree the server has open."""
     opened = []
     for link in Path(f"/proc/{server.process.pid}/fd").iterdir():
@@ -111,11 +116,16 @@ def sockets_of(server: Server) -> list[str]:
     return [name for name in tcp if name in inodes]
 
 
-def wait_until(is_so, timeout_s: float = 10) -> None:
+def wait_until(is_so: Callable[[], object], timeout_s: float = 10) -> None:
     deadline_s = time.monotonic() + timeout_s
     while not is_so():
         assert time.monotonic() < deadline_s, "it did not come to that"
         time.sleep(0.02)
+
+
+def wait_until_idle(server: TreeServer) -> None:
+    wait_until(lambda: len(sockets_of(server)) <= 2)
+    wait_until(lambda: not files_of(server))
 
 
 def quoted(url: str) -> str:
@@ -129,15 +139,15 @@ class TestCurl:
                                          ("-P", "-", "--disable-eprt"),
                                          ("--ftp-method", "nocwd"),
                                          ("--ftp-method", "singlecwd")])  # fmt: skip
-    def test_files(self, server, options):
+    def test_files(self, server: TreeServer, options: tuple[str, ...]) -> None:
         url = f"{server.ftp_url}/firmware_1.0.1.bin"
         assert run("curl", "-sS", *options, url) == TREE["firmware_1.0.1.bin"]
 
-    def test_names(self, server):
+    def test_names(self, server: TreeServer) -> None:
         url = quoted(f"{server.ftp_url}/1.0.1/flash/{NAME}")
         assert run("curl", "-sS", url) == b"unicode\n"
 
-    def test_resuming(self, server, tmp_path):
+    def test_resuming(self, server: TreeServer, tmp_path: Path) -> None:
         (tmp_path / "part").write_bytes(TREE["firmware_1.0.1.bin"][:1_234_567])
         url = f"{server.ftp_url}/firmware_1.0.1.bin"
         run("curl", "-sS", "-C", "-", "-o", "part", url, folder=tmp_path)
@@ -145,40 +155,40 @@ class TestCurl:
         run("curl", "-sS", "-C", "-", "-o", "part", url, folder=tmp_path)
         assert (tmp_path / "part").stat().st_size == BIG_BYTES
 
-    def test_ranges(self, server):
+    def test_ranges(self, server: TreeServer) -> None:
         url = f"{server.ftp_url}/firmware_1.0.1.bin"
         assert run("curl", "-sS", "-r", "100-299", url) == TREE["firmware_1.0.1.bin"][100:300]
         assert run("curl", "-sS", "-r", "-100", url) == TREE["firmware_1.0.1.bin"][-100:]
 
-    def test_listings(self, server):
+    def test_listings(self, server: TreeServer) -> None:
         assert run("curl", "-sS", "-l", f"{server.ftp_url}/1.0.1/flash/").decode().split("\n") == [
             "empty", "main.py", NAME, "",
         ]  # fmt: skip
         assert b" main.py" in run("curl", "-sS", f"{server.ftp_url}/1.0.1/flash/")
 
-    def test_heads(self, server):
+    def test_heads(self, server: TreeServer) -> None:
         head = run("curl", "-sS", "-I", f"{server.ftp_url}/firmware_1.0.1.bin")
         assert f"Content-Length: {BIG_BYTES}" in head.decode()
 
-    def test_manifests(self, server):
+    def test_manifests(self, server: TreeServer) -> None:
         url = f"{server.ftp_url}/manifest.json%3Fcurrent_ver=1.0.0"
         manifest = json.loads(run("curl", "-sS", url))
         assert manifest["previous_version"] == "1.0.0"
         for item in manifest["new"] + manifest["update"]:
             assert len(run("curl", "-sS", item["URL"])) == item["size"]
 
-    def test_what_is_not_there(self, server):
+    def test_what_is_not_there(self, server: TreeServer) -> None:
         run("curl", "-sS", f"{server.ftp_url}/nothing", codes=(78,))
 
-    def test_a_wrong_password(self, server):
+    def test_a_wrong_password(self, server: TreeServer) -> None:
         run("curl", "-sS", "-u", "root:x", f"{server.ftp_url}/firmware_1.0.1.bin", codes=(67,))
 
-    def test_uploads(self, server):
+    def test_uploads(self, server: TreeServer) -> None:
         run("curl", "-sS", "-T", "/etc/hostname", f"{server.ftp_url}/x", codes=(25,))
 
     @pytest.mark.parametrize("options", [(), ("-P", "-")])
     @pytest.mark.parametrize("host", ["[::1]", LOOPBACK])
-    def test_ipv6(self, server_v6, host, options):
+    def test_ipv6(self, server_v6: TreeServer, host: str, options: tuple[str, ...]) -> None:
         url = f"ftp://{host}:{server_v6.ftp_port}/firmware_1.0.1.bin"
         assert run("curl", "-sS", *options, url) == TREE["firmware_1.0.1.bin"]
         manifest = run("curl", "-sS", f"ftp://{host}:{server_v6.ftp_port}/manifest.json")
@@ -186,65 +196,65 @@ class TestCurl:
 
 
 class TestWget:
-    def test_files(self, server, tmp_path):
+    def test_files(self, server: TreeServer, tmp_path: Path) -> None:
         run("wget", "-q", f"{server.ftp_url}/firmware_1.0.1.bin", folder=tmp_path)
         assert (tmp_path / "firmware_1.0.1.bin").read_bytes() == TREE["firmware_1.0.1.bin"]
 
-    def test_resuming(self, server, tmp_path):
+    def test_resuming(self, server: TreeServer, tmp_path: Path) -> None:
         part = tmp_path / "firmware_1.0.1.bin"
         part.write_bytes(TREE["firmware_1.0.1.bin"][:1_000_000])
         run("wget", "-q", "-c", f"{server.ftp_url}/firmware_1.0.1.bin", folder=tmp_path)
         assert part.read_bytes() == TREE["firmware_1.0.1.bin"]
 
-    def test_everything(self, server, tmp_path):
+    def test_everything(self, server: TreeServer, tmp_path: Path) -> None:
         run("wget", "-q", "-r", "-nH", f"{server.ftp_url}/", folder=tmp_path)
         check_mirror(tmp_path)
 
-    def test_ipv6(self, server_v6, tmp_path):
+    def test_ipv6(self, server_v6: TreeServer, tmp_path: Path) -> None:
         url = f"ftp://[::1]:{server_v6.ftp_port}/firmware_1.0.1.bin"
         run("wget", "-q", url, folder=tmp_path)
         assert (tmp_path / "firmware_1.0.1.bin").read_bytes() == TREE["firmware_1.0.1.bin"]
 
 
 class TestLftp:
-    def lftp(self, server, folder: Path, *commands: str) -> bytes:
+    def lftp(self, server: TreeServer, folder: Path, *commands: str) -> bytes:
         settings = "set cmd:fail-exit yes; set net:max-retries 1; set ftp:ssl-allow no"
         script = "; ".join((settings, f"open {server.ftp_url}", *commands))
         return run("lftp", "-c", script, folder=folder)
 
     @pytest.mark.parametrize("setting", ["", "set ftp:passive-mode no", "set ftp:use-mlsd yes"])
-    def test_mirror(self, server, tmp_path, setting):
+    def test_mirror(self, server: TreeServer, tmp_path: Path, setting: str) -> None:
         self.lftp(server, tmp_path, *filter(None, [setting]), "mirror / got")
         check_mirror(tmp_path / "got")
 
-    def test_mirror_of_a_release_in_parallel(self, server, tmp_path):
+    def test_mirror_of_a_release_in_parallel(self, server: TreeServer, tmp_path: Path) -> None:
         self.lftp(server, tmp_path, "mirror --parallel=3 1.0.1")
         assert (tmp_path / f"1.0.1/flash/{NAME}").read_bytes() == b"unicode\n"
 
-    def test_resuming(self, server, tmp_path):
+    def test_resuming(self, server: TreeServer, tmp_path: Path) -> None:
         part = tmp_path / "firmware_1.0.1.bin"
         part.write_bytes(TREE["firmware_1.0.1.bin"][:2_000_001])
         self.lftp(server, tmp_path, "get -c firmware_1.0.1.bin")
         assert part.read_bytes() == TREE["firmware_1.0.1.bin"]
 
-    def test_pieces(self, server, tmp_path):
+    def test_pieces(self, server: TreeServer, tmp_path: Path) -> None:
         self.lftp(server, tmp_path, "set pget:min-chunk-size 100k", "pget -n 4 firmware_1.0.1.bin")
         got = (tmp_path / "firmware_1.0.1.bin").read_bytes()
         assert got == TREE["firmware_1.0.1.bin"]
 
-    def test_listings(self, server, tmp_path):
+    def test_listings(self, server: TreeServer, tmp_path: Path) -> None:
         assert b"main.py" in self.lftp(server, tmp_path, "cls -l 1.0.1/flash")
         assert "1.0.1" in self.lftp(server, tmp_path, "nlist").decode()
 
 
 class TestNcftp:
-    def test_everything(self, server, tmp_path):
+    def test_everything(self, server: TreeServer, tmp_path: Path) -> None:
         run("ncftpget", "-V", "-R", "-P", str(server.ftp_port), LOOPBACK, ".", "/1.0.1",
             folder=tmp_path)  # fmt: skip
         assert (tmp_path / "1.0.1/flash/main.py").read_bytes() == b"print(2)\n"
         assert (tmp_path / f"1.0.1/flash/{NAME}").read_bytes() == b"unicode\n"
 
-    def test_a_file_in_active_mode(self, server, tmp_path):
+    def test_a_file_in_active_mode(self, server: TreeServer, tmp_path: Path) -> None:
         run("ncftpget", "-V", "-E", "-P", str(server.ftp_port), LOOPBACK, ".",
             "/firmware_1.0.1.bin", folder=tmp_path)  # fmt: skip
         assert (tmp_path / "firmware_1.0.1.bin").read_bytes() == TREE["firmware_1.0.1.bin"]
@@ -252,14 +262,14 @@ class TestNcftp:
 
 class TestFtplib:
     @pytest.fixture
-    def ftp(self, server):
+    def ftp(self, server: TreeServer) -> Iterator[ftplib.FTP]:
         with ftplib.FTP(encoding="utf-8", timeout=20) as ftp:
             ftp.connect(LOOPBACK, server.ftp_port)
             ftp.login()
             yield ftp
 
     @pytest.mark.parametrize("is_passive", [True, False])
-    def test_every_method_that_reads(self, ftp, is_passive):
+    def test_every_method_that_reads(self, ftp: ftplib.FTP, is_passive: bool) -> None:
         ftp.set_pasv(is_passive)
         assert ftp.getwelcome().startswith("220")
         assert ftp.pwd() == "/"
@@ -286,7 +296,7 @@ class TestFtplib:
         assert ftp.sendcmd("NOOP").startswith("200")
         assert ftp.quit().startswith("221")
 
-    def test_transfercmd_and_abort(self, ftp):
+    def test_transfercmd_and_abort(self, ftp: ftplib.FTP) -> None:
         data, size = ftp.ntransfercmd("RETR firmware_1.0.1.bin")
         assert size in (None, BIG_BYTES)
         data.recv(100)
@@ -296,7 +306,7 @@ class TestFtplib:
         data.close()
         assert ftp.sendcmd("NOOP").startswith("200")
 
-    def test_a_stranger_does_not_get_the_data(self, ftp, server):
+    def test_a_stranger_does_not_get_the_data(self, ftp: ftplib.FTP, server: TreeServer) -> None:
         host, port = ftp.makepasv()
         with socket.create_connection(
             (host, port), 5, source_address=("127.0.0.2", 0)
@@ -307,7 +317,9 @@ class TestFtplib:
             assert data.recv(100) == b"print(2)\n"
         ftp.voidresp()
 
-    def test_ports_come_from_the_range_and_go_back(self, ftp, server):
+    def test_ports_come_from_the_range_and_go_back(
+        self, ftp: ftplib.FTP, server: TreeServer
+    ) -> None:
         for _ in range(len(PASSIVE_PORTS) * 3):
             assert ftp.makepasv()[1] in PASSIVE_PORTS
         others = []
@@ -327,7 +339,7 @@ class TestFtplib:
         for other in (*others, full):
             other.close()
 
-    def test_the_server_goes_on_while_many_stall(self, server):
+    def test_the_server_goes_on_while_many_stall(self, server: TreeServer) -> None:
         stalled = []
         for _ in range(len(PASSIVE_PORTS) - 1):
             ftp = ftplib.FTP(timeout=20)
@@ -348,7 +360,7 @@ def can_open(ftp: ftplib.FTP) -> bool:
     return True
 
 
-def test_many_at_once(server):
+def test_many_at_once(server: TreeServer) -> None:
     """Each gets its own bytes, though the ports are fewer than the clients."""
     results = []
 

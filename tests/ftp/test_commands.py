@@ -2,13 +2,14 @@
 
 import json
 import re
+from pathlib import Path
 
 import pytest
 
 from otaserver.ftp.commands import COMMANDS
 from otaserver.manifest.update_request import parse_update_request
 from tests.ftp.conftest import NAMES
-from tests.ftp.site import SERVER
+from tests.ftp.site import SERVER, Client, Site
 
 READING = {
     "USER", "PASS", "ACCT", "QUIT", "NOOP", "SYST", "FEAT", "OPTS", "HELP", "STAT", "PWD", "XPWD",
@@ -18,28 +19,28 @@ READING = {
 FOR_EVERYBODY = {"USER", "PASS", "ACCT", "QUIT", "NOOP", "SYST", "FEAT", "OPTS", "HELP"}
 
 
-def test_all_commands_that_read_are_there():
+def test_all_commands_that_read_are_there() -> None:
     assert set(COMMANDS) >= READING
 
 
-def test_it_greets(site):
+def test_it_greets(site: Site) -> None:
     assert site.connect().replies() == ["220 otaserver is ready."]
 
 
-def test_names_are_in_any_case(client):
+def test_names_are_in_any_case(client: Client) -> None:
     assert client.code("noop") == 200
     assert client.code("NoOp") == 200
 
 
 @pytest.mark.parametrize("command", sorted(READING - FOR_EVERYBODY))
-def test_what_shows_the_tree_needs_a_login(site, command):
+def test_what_shows_the_tree_needs_a_login(site: Site, command: str) -> None:
     client = site.connect()
     client.replies()
     assert client.ask(f"{command} x") == "530 Log in first."
 
 
 @pytest.mark.parametrize("command", ["NOOP", "SYST", "QUIT"])
-def test_what_does_not_needs_none(site, command):
+def test_what_does_not_needs_none(site: Site, command: str) -> None:
     client = site.connect()
     client.replies()
     assert client.code(command) in (200, 215, 221)
@@ -48,12 +49,12 @@ def test_what_does_not_needs_none(site, command):
 @pytest.mark.parametrize(
     "command", ["CWD", "TYPE", "PORT", "REST", "RETR", "SIZE", "MDTM", "USER"]
 )
-def test_a_missing_argument(client, command):
+def test_a_missing_argument(client: Client, command: str) -> None:
     assert client.code(command) == 501
 
 
 @pytest.mark.parametrize("command", ["PWD x", "PASV x", "NOOP x", "CDUP x", "QUIT x", "ABOR x"])
-def test_an_argument_too_many(client, command):
+def test_an_argument_too_many(client: Client, command: str) -> None:
     assert client.code(command) == 501
     assert client.is_connected
 
@@ -66,33 +67,33 @@ def test_an_argument_too_many(client, command):
         ("XRMD x", 550), ("MFMT 20200101000000 x", 550),
     ],
 )  # fmt: skip
-def test_nothing_can_be_written(client, command, code):
+def test_nothing_can_be_written(client: Client, command: str, code: int) -> None:
     assert client.ask(command) == f"{code} This site is read-only."
 
 
 @pytest.mark.parametrize("command", ["AUTH TLS", "PBSZ 0", "PROT P", "CCC", "REIN", "SITE x"])
-def test_what_is_not_there_yet(client, command):
+def test_what_is_not_there_yet(client: Client, command: str) -> None:
     assert client.code(command) == 502
 
 
-def test_what_never_was(client):
+def test_what_never_was(client: Client) -> None:
     assert client.code("XYZZ") == 500
 
 
-def test_syst_acct_allo_noop(client):
+def test_syst_acct_allo_noop(client: Client) -> None:
     assert client.ask("SYST") == "215 UNIX Type: L8"
     assert client.code("ACCT x") == 202
     assert client.code("ALLO 100") == 202
     assert client.code("NOOP") == 200
 
 
-def test_help_lists_all(client):
+def test_help_lists_all(client: Client) -> None:
     told = client.ask("HELP")
     assert told.startswith("214-") and told.splitlines()[-1].startswith("214 ")
     assert set(re.findall(r"\b[A-Z]{3,4}\b", told)) == set(COMMANDS)
 
 
-def test_feat(client):
+def test_feat(client: Client) -> None:
     lines = client.ask("FEAT").splitlines()
     assert lines[0].startswith("211-") and lines[-1].startswith("211 ")
     assert lines[1:-1] == [
@@ -101,7 +102,7 @@ def test_feat(client):
     ]  # fmt: skip
 
 
-def test_opts(client):
+def test_opts(client: Client) -> None:
     assert client.code("OPTS UTF8 ON") == 200
     assert client.code("OPTS UTF8 OFF") == 501
     assert client.code("OPTS XYZ") == 501
@@ -113,7 +114,7 @@ def test_opts(client):
     assert client.ask("OPTS MLST") == "200 MLST OPTS"
 
 
-def test_folders(client):
+def test_folders(client: Client) -> None:
     assert client.ask("PWD") == '257 "/"'
     assert client.code("CWD 1.0.1/sd") == 250
     assert client.ask("XPWD") == '257 "/1.0.1/sd"'
@@ -134,27 +135,27 @@ def test_folders(client):
     ["nowhere", "firmware_1.0.1.bin", ".hidden", "1.0.1/.git", "../../etc", "manifest.json",
      "1.0.1/sd/link", "firmware_1.0.1.bin/"],
 )  # fmt: skip
-def test_folders_that_are_none(client, path):
+def test_folders_that_are_none(client: Client, path: str) -> None:
     assert client.code(f"CWD {path}") == 550
     assert client.ask("PWD") == '257 "/"'
 
 
 @pytest.mark.parametrize("argument", ["A", "I", "A N", "a", "L 8"])
-def test_types(client, argument):
+def test_types(client: Client, argument: str) -> None:
     assert client.code(f"TYPE {argument}") == 200
 
 
 @pytest.mark.parametrize("command", ["TYPE E", "TYPE L 7", "MODE B", "MODE Z", "STRU R"])
-def test_parameters_that_are_not_there(client, command):
+def test_parameters_that_are_not_there(client: Client, command: str) -> None:
     assert client.code(command) == 504
 
 
-def test_mode_and_structure(client):
+def test_mode_and_structure(client: Client) -> None:
     assert client.code("MODE S") == 200
     assert client.code("STRU F") == 200
 
 
-def test_size_and_time(client, site):
+def test_size_and_time(client: Client, site: Site) -> None:
     assert client.ask("SIZE firmware_1.0.1.bin") == "213 10240"
     assert client.code("SIZE 1.0.1") == 550
     assert client.code("SIZE nothing") == 550
@@ -164,7 +165,7 @@ def test_size_and_time(client, site):
     assert client.code("MDTM nothing") == 550
 
 
-def test_stat(client):
+def test_stat(client: Client) -> None:
     assert client.ask("STAT").startswith("211-")
     lines = client.ask("STAT 1.0.1").splitlines()
     assert lines[0].startswith("212-") and lines[-1].startswith("212 ")
@@ -173,7 +174,7 @@ def test_stat(client):
     assert client.code("STAT nothing") == 550
 
 
-def test_retr(client):
+def test_retr(client: Client) -> None:
     assert client.fetch("RETR 1.0.1/flash/main.py") == b"print(2)\n"
     assert client.fetch("RETR /1.0.1/sd/empty") == b""
     assert client.fetch(f"RETR 1.0.1/sd/{NAMES}") == b"unicode\n"
@@ -182,14 +183,14 @@ def test_retr(client):
     assert client.fetch("RETR ../../firmware_1.0.1.bin") == bytes(range(256)) * 40
 
 
-def test_every_type_leaves_files_as_they_are(client):
+def test_every_type_leaves_files_as_they_are(client: Client) -> None:
     for kind in ("A", "I", "L 8"):
         client.code(f"TYPE {kind}")
         assert client.ask("SIZE 1.0.1/flash/lib/x.py") == "213 13"
         assert client.fetch("RETR 1.0.1/flash/lib/x.py") == b"x = 1\r\ny = 2\n"
 
 
-def test_retr_over_a_connection_that_the_server_makes(client, site):
+def test_retr_over_a_connection_that_the_server_makes(client: Client, site: Site) -> None:
     for command in ("PORT 192,0,2,7,200,10", "EPRT |1|192.0.2.7|51210|"):
         assert client.code(command) == 200
         assert client.code("RETR firmware_1.0.1.bin") == 150
@@ -200,21 +201,21 @@ def test_retr_over_a_connection_that_the_server_makes(client, site):
         assert client.replies() == ["226 Sent."]
 
 
-def test_the_command_may_come_before_the_connection(client, site):
+def test_the_command_may_come_before_the_connection(client: Client, site: Site) -> None:
     client.code("EPSV")
     assert client.code("RETR 1.0.1/flash/main.py") == 150
     assert site.network.ports[-1].take_client().take() == b"print(2)\n"
     assert client.replies() == ["226 Sent."]
 
 
-def test_rest(client):
+def test_rest(client: Client) -> None:
     for offset in (0, 1, 10239, 10240):
         assert client.code(f"REST {offset}") == 350
         assert client.fetch("RETR firmware_1.0.1.bin") == (bytes(range(256)) * 40)[offset:]
     assert len(client.fetch("RETR firmware_1.0.1.bin")) == 10240, "REST is for one transfer"
 
 
-def test_rest_beyond_the_end(client, site):
+def test_rest_beyond_the_end(client: Client, site: Site) -> None:
     data = client.open()
     client.code("REST 10241")
     assert client.code("RETR firmware_1.0.1.bin") == 554
@@ -222,17 +223,17 @@ def test_rest_beyond_the_end(client, site):
 
 
 @pytest.mark.parametrize("offset", ["-1", "x", "1 2", "9" * 19, "1.5"])
-def test_rest_with_no_offset(client, offset):
+def test_rest_with_no_offset(client: Client, offset: str) -> None:
     assert client.code(f"REST {offset}") == 501
 
 
-def test_rest_works_on_manifests(client):
+def test_rest_works_on_manifests(client: Client) -> None:
     whole = client.fetch("RETR manifest.json")
     client.code("REST 10")
     assert client.fetch("RETR manifest.json") == whole[10:]
 
 
-def test_list(client):
+def test_list(client: Client) -> None:
     listing = client.fetch("LIST").decode()
     assert listing.endswith("\r\n")
     lines = listing.splitlines()
@@ -245,16 +246,16 @@ def test_list(client):
 
 
 @pytest.mark.parametrize("command", ["LIST -la", "LIST -a .", "LIST -l -a /", "LIST ."])
-def test_list_as_if_it_were_ls(client, command):
+def test_list_as_if_it_were_ls(client: Client, command: str) -> None:
     assert client.fetch(command) == client.fetch("LIST")
 
 
-def test_list_of_a_file(client):
+def test_list_of_a_file(client: Client) -> None:
     lines = client.fetch("LIST firmware_1.0.1.bin").decode().splitlines()
     assert len(lines) == 1 and lines[0].endswith(" firmware_1.0.1.bin")
 
 
-def test_nlst_gives_names_that_can_be_asked_for(client):
+def test_nlst_gives_names_that_can_be_asked_for(client: Client) -> None:
     assert client.fetch("NLST") == (
         b"1.0.0\r\n1.0.1\r\nlopy4\r\nmanifest.json\r\nfirmware_1.0.1.bin\r\n"
     )
@@ -264,13 +265,13 @@ def test_nlst_gives_names_that_can_be_asked_for(client):
     assert client.fetch(f"RETR {names[-1]}")
 
 
-def test_nlst_of_nothing_is_a_transfer_too(client, root, site):
+def test_nlst_of_nothing_is_a_transfer_too(client: Client, root: Path, site: Site) -> None:
     (root / "1.0.1/flash/none").mkdir()
     site.scan()
     assert client.fetch("NLST 1.0.1/flash/none") == b""
 
 
-def test_mlsd_and_mlst(client, site):
+def test_mlsd_and_mlst(client: Client, site: Site) -> None:
     lines = client.fetch("MLSD 1.0.1/sd").decode().split("\r\n")[:-1]
     entries = {}
     for line in lines:
@@ -289,7 +290,7 @@ def test_mlsd_and_mlst(client, site):
     assert client.ask("MLST").splitlines()[1].endswith(" /")
 
 
-def test_mlsd_of_a_file(client, site):
+def test_mlsd_of_a_file(client: Client, site: Site) -> None:
     data = client.open()
     assert client.code("MLSD firmware_1.0.1.bin") == 501
     assert not data.connected
@@ -297,7 +298,9 @@ def test_mlsd_of_a_file(client, site):
 
 @pytest.mark.parametrize("command", ["RETR", "LIST", "NLST", "MLSD"])
 @pytest.mark.parametrize("path", ["nothing", ".hidden", "1.0.1/.git/config", "1.0.1/sd/link"])
-def test_a_transfer_that_fails_leaves_nothing_open(client, site, command, path):
+def test_a_transfer_that_fails_leaves_nothing_open(
+    client: Client, site: Site, command: str, path: str
+) -> None:
     client.code("EPSV")
     assert client.ask(f"{command} {path}") == "550 There is nothing at this address."
     assert site.network.open_ports == []
@@ -306,17 +309,17 @@ def test_a_transfer_that_fails_leaves_nothing_open(client, site, command, path):
     assert not data.connected
 
 
-def test_retr_of_a_folder(client, site):
+def test_retr_of_a_folder(client: Client, site: Site) -> None:
     client.open()
     assert client.ask("RETR 1.0.1") == "550 That is a folder."
 
 
-def test_no_data_connection_was_asked_for(client):
+def test_no_data_connection_was_asked_for(client: Client) -> None:
     assert client.code("RETR firmware_1.0.1.bin") == 425
     assert client.code("LIST") == 425
 
 
-def test_manifest(client, site):
+def test_manifest(client: Client, site: Site) -> None:
     manifest = json.loads(client.fetch("RETR manifest.json?current_ver=1.0.0"))
     assert manifest["previous_version"] == "1.0.0"
     assert manifest["firmware"]["URL"] == f"ftp://{SERVER}:2121/firmware_1.0.1.bin"
@@ -328,12 +331,12 @@ def test_manifest(client, site):
 
 
 @pytest.mark.parametrize("query", ["", "?current_ver=1.0.0", "?current_ver=9", "?device=a/b"])
-def test_the_size_of_a_manifest_is_right(client, query):
+def test_the_size_of_a_manifest_is_right(client: Client, query: str) -> None:
     size = int(client.ask(f"SIZE manifest.json{query}").split()[1])
     assert size == len(client.fetch(f"RETR manifest.json{query}"))
 
 
-def test_the_size_of_a_manifest_in_listings_is_right(client):
+def test_the_size_of_a_manifest_in_listings_is_right(client: Client) -> None:
     size = len(client.fetch("RETR manifest.json"))
     line = next(line for line in client.fetch("LIST").splitlines() if line.endswith(b".json"))
     assert int(line.split()[4]) == size
@@ -354,7 +357,9 @@ def test_the_size_of_a_manifest_in_listings_is_right(client):
         ("198.51.100.1", 21, "2001:db8::9", "[2001:db8::9]"),
     ],
 )
-def test_where_manifests_point(site, host, port, public_host, authority):
+def test_where_manifests_point(
+    site: Site, host: str, port: int, public_host: str, authority: str
+) -> None:
     site.change(public_host=public_host)
     client = site.log_in(host=host, port=port)
     manifest = json.loads(client.fetch("RETR manifest.json"))
@@ -364,7 +369,7 @@ def test_where_manifests_point(site, host, port, public_host, authority):
 @pytest.mark.parametrize(
     "query", ["current_ver=", "current_ver=1&current_ver=2", "current_ver=%zz", "x" * 2100]
 )
-def test_a_wrong_question_gets_the_sentence_that_http_gives(site, query):
+def test_a_wrong_question_gets_the_sentence_that_http_gives(site: Site, query: str) -> None:
     site.change(max_command_bytes=8192)
     client = site.log_in()
     client.open()
@@ -373,7 +378,7 @@ def test_a_wrong_question_gets_the_sentence_that_http_gives(site, query):
     assert client.ask(f"RETR manifest.json?{query}") == f"550 {told.value}"
 
 
-def test_before_the_tree_was_read(site, client):
+def test_before_the_tree_was_read(site: Site, client: Client) -> None:
     site.catalogue = None
     told = "550 The release tree is still being read for the first time."
     assert client.ask("CWD 1.0.1") == told
@@ -381,19 +386,19 @@ def test_before_the_tree_was_read(site, client):
     assert client.ask("RETR manifest.json") == told
 
 
-def test_a_file_that_vanished(site, client, root):
+def test_a_file_that_vanished(site: Site, client: Client, root: Path) -> None:
     (root / "firmware_1.0.1.bin").unlink()
     client.open()
     assert client.ask("RETR firmware_1.0.1.bin") == "550 The file was removed."
 
 
-def test_a_file_that_is_another_now(site, client, root):
+def test_a_file_that_is_another_now(site: Site, client: Client, root: Path) -> None:
     (root / "firmware_1.0.1.bin").write_bytes(b"other")
     client.open()
     assert client.ask("RETR firmware_1.0.1.bin") == "550 The file is being changed; try again."
 
 
-def test_a_file_that_ends_early(site, client, root):
+def test_a_file_that_ends_early(site: Site, client: Client, root: Path) -> None:
     data = client.open()
     assert client.code("RETR firmware_1.0.1.bin") == 150
     (root / "firmware_1.0.1.bin").write_bytes(b"")
@@ -402,14 +407,15 @@ def test_a_file_that_ends_early(site, client, root):
     assert data.is_aborted
 
 
-def test_a_folder_that_vanished(site, client, root):
+def test_a_folder_that_vanished(site: Site, client: Client, root: Path) -> None:
     client.code("CWD 1.0.1/sd")
+    assert site.catalogue is not None
     site.catalogue = type(site.catalogue)(site.catalogue.root.folders["lopy4"])
     client.open()
     assert client.code("LIST") == 550
 
 
-def test_names_with_line_ends_do_not_exist(site, client, root):
+def test_names_with_line_ends_do_not_exist(site: Site, client: Client, root: Path) -> None:
     (root / "1.0.1/sd/a\nb").write_bytes(b"x")
     (root / "1.0.1/sd/a\rb").write_bytes(b"x")
     site.scan()
@@ -419,7 +425,7 @@ def test_names_with_line_ends_do_not_exist(site, client, root):
     assert client.code("RETR 1.0.1/sd/a\r\0b") == 550
 
 
-def test_big_listings_are_not_made_on_the_reactor(site, client, root):
+def test_big_listings_are_not_made_on_the_reactor(site: Site, client: Client, root: Path) -> None:
     for number in range(501):
         (root / f"1.0.1/sd/{number}").write_bytes(b"")
     site.scan()
@@ -432,7 +438,7 @@ def test_big_listings_are_not_made_on_the_reactor(site, client, root):
     assert len(data.take().splitlines()) == 501 + 4
 
 
-def test_one_line_in_the_log_for_each_transfer(site, client):
+def test_one_line_in_the_log_for_each_transfer(site: Site, client: Client) -> None:
     client.fetch("RETR firmware_1.0.1.bin")
     client.code("CWD 1.0.1")
     client.fetch("NLST flash")

@@ -1,33 +1,43 @@
 """Log-in, time-outs, limits and hostile input on control connections."""
 
+from pathlib import Path
+
 import pytest
 
 from otaserver.ftp.conversation import MAX_WAITING_COMMANDS
-from tests.ftp.site import BUFFER_BYTES, CLIENT, LOGIN_POLICY, MAX_COMMAND_BYTES, TIMEOUTS, Site
+from tests.ftp.site import (
+    BUFFER_BYTES,
+    CLIENT,
+    LOGIN_POLICY,
+    MAX_COMMAND_BYTES,
+    TIMEOUTS,
+    Client,
+    Site,
+)
 
 LINGER_S = 6
 
 
 class TestLogin:
     @pytest.mark.parametrize("name", ["anonymous", "ftp", "Anonymous", "FTP"])
-    def test_everybody_may_read(self, site, name):
+    def test_everybody_may_read(self, site: Site, name: str) -> None:
         client = site.connect()
         client.replies()
         assert client.code(f"USER {name}") == 331
         assert client.code("PASS") == 230
 
-    def test_a_password_alone(self, site):
+    def test_a_password_alone(self, site: Site) -> None:
         client = site.connect()
         client.replies()
         assert client.code("PASS x") == 503
 
-    def test_a_user_of_another_checker(self, site):
+    def test_a_user_of_another_checker(self, site: Site) -> None:
         client = site.connect()
         client.replies()
         client.code("USER olga")
         assert client.code("PASS right") == 230
 
-    def test_a_wrong_log_in_takes_its_time(self, site):
+    def test_a_wrong_log_in_takes_its_time(self, site: Site) -> None:
         client = site.connect()
         client.replies()
         assert client.code("USER root") == 331, "names are not told apart"
@@ -36,7 +46,7 @@ class TestLogin:
         site.pass_time(LOGIN_POLICY.delay_s)
         assert [line[:3] for line in client.replies()] == ["530", "200"]
 
-    def test_guessing_ends(self, site):
+    def test_guessing_ends(self, site: Site) -> None:
         client = site.connect()
         client.replies()
         for attempt in range(LOGIN_POLICY.attempts):
@@ -47,7 +57,7 @@ class TestLogin:
         assert told.startswith("421")
         assert not client.is_connected
 
-    def test_guessing_can_be_pipelined_but_is_no_faster(self, site):
+    def test_guessing_can_be_pipelined_but_is_no_faster(self, site: Site) -> None:
         client = site.connect()
         client.replies()
         client.send(b"".join(b"USER olga\r\nPASS %d\r\n" % n for n in range(10)))
@@ -58,7 +68,7 @@ class TestLogin:
         site.pass_time(LOGIN_POLICY.delay_s * 2)
         assert client.replies()[-1].startswith("421")
 
-    def test_who_hangs_up_during_the_delay(self, site):
+    def test_who_hangs_up_during_the_delay(self, site: Site) -> None:
         client = site.connect()
         client.ask("USER olga")
         client.ask("PASS wrong")
@@ -66,7 +76,7 @@ class TestLogin:
         site.pass_time(LOGIN_POLICY.delay_s)
         assert site.log_outs == 0
 
-    def test_log_out_is_called(self, site):
+    def test_log_out_is_called(self, site: Site) -> None:
         client = site.log_in()
         client.transport.end()
         assert site.log_outs == 1
@@ -82,14 +92,14 @@ class TestLogin:
         assert client.ask("PWD") == '257 "/"'
 
     @pytest.mark.parametrize("name", [b"\xff\xfe\xfd", b"\xc3", b"a\x00b", b"x" * 300])
-    def test_names_that_are_none(self, site, name):
+    def test_names_that_are_none(self, site: Site, name: bytes) -> None:
         client = site.connect()
         client.replies()
         assert client.send(b"USER " + name + b"\r\n")[0].startswith("501")
 
 
 class TestTimeouts:
-    def test_logging_in(self, site):
+    def test_logging_in(self, site: Site) -> None:
         client = site.connect()
         site.pass_time(TIMEOUTS.login_s - 1)
         client.ask("NOOP")
@@ -98,7 +108,7 @@ class TestTimeouts:
         assert client.replies()[-1].startswith("421")
         assert not client.is_connected
 
-    def test_idle(self, client, site):
+    def test_idle(self, client: Client, site: Site) -> None:
         site.pass_time(TIMEOUTS.idle_s - 1)
         assert client.code("NOOP") == 200
         site.pass_time(TIMEOUTS.idle_s - 1)
@@ -107,27 +117,27 @@ class TestTimeouts:
         assert client.replies()[-1].startswith("421")
         assert not client.is_connected
 
-    def test_a_command_that_comes_a_byte_at_a_time(self, client, site):
-        for _ in range(TIMEOUTS.idle_s + 1):
+    def test_a_command_that_comes_a_byte_at_a_time(self, client: Client, site: Site) -> None:
+        for _ in range(int(TIMEOUTS.idle_s) + 1):
             client.send(b"N")
             site.pass_time(1)
         assert not client.is_connected
 
-    def test_a_half_open_connection(self, client, site):
+    def test_a_half_open_connection(self, client: Client, site: Site) -> None:
         """The other side is gone without a word: nothing that is sent is taken."""
-        client.transport.loseConnection = lambda: None
+        client.transport.loseConnection = lambda: None  # type: ignore[method-assign]
         site.pass_time(TIMEOUTS.idle_s + 1)
         assert client.is_connected
         site.pass_time(LINGER_S)
         assert client.transport.is_aborted
 
-    def test_a_port_without_a_connection(self, client, site):
+    def test_a_port_without_a_connection(self, client: Client, site: Site) -> None:
         client.code("EPSV")
         site.pass_time(TIMEOUTS.data_s + 1)
         assert site.network.open_ports == []
         assert client.code("RETR firmware_1.0.1.bin") == 425
 
-    def test_a_command_without_a_connection(self, client, site):
+    def test_a_command_without_a_connection(self, client: Client, site: Site) -> None:
         client.code("EPSV")
         site.pass_time(TIMEOUTS.data_s - 1)
         client.code("RETR firmware_1.0.1.bin")
@@ -138,12 +148,14 @@ class TestTimeouts:
         assert site.network.open_ports == []
         assert client.code("NOOP") == 200
 
-    def test_a_connection_without_a_command(self, client, site):
+    def test_a_connection_without_a_command(self, client: Client, site: Site) -> None:
         data = client.open()
         site.pass_time(TIMEOUTS.data_s + 1)
         assert data.is_aborted
 
-    def test_a_transfer_that_stalls_before_its_first_byte(self, client, site):
+    def test_a_transfer_that_stalls_before_its_first_byte(
+        self, client: Client, site: Site
+    ) -> None:
         data = client.open()
         client.code("RETR firmware_1.0.1.bin")
         site.pass_time(TIMEOUTS.stall_s + 1)
@@ -151,7 +163,9 @@ class TestTimeouts:
         assert data.is_aborted
         assert client.code("NOOP") == 200
 
-    def test_a_transfer_that_stalls_after_all_was_written(self, client, site):
+    def test_a_transfer_that_stalls_after_all_was_written(
+        self, client: Client, site: Site
+    ) -> None:
         data = client.open()
         client.code("RETR firmware_1.0.1.bin")
         data.take(1)
@@ -159,13 +173,15 @@ class TestTimeouts:
         assert client.replies() == ["426 The data connection was too slow."]
         assert data.is_aborted
 
-    def test_a_long_transfer_is_not_idle(self, client, site, root, monkeypatch):
+    def test_a_long_transfer_is_not_idle(
+        self, client: Client, site: Site, root: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setattr("otaserver.wire.file_transfer.PIECE_BYTES", 1200)
         (root / "firmware_1.0.1.bin").write_bytes(bytes(40_000))
         site.scan()
         data = client.open()
         client.code("RETR firmware_1.0.1.bin")
-        for _ in range(TIMEOUTS.idle_s // 10 + 1):
+        for _ in range(int(TIMEOUTS.idle_s) // 10 + 1):
             data.take(1)
             site.pass_time(10)
         assert client.is_connected and not data.is_aborted
@@ -174,7 +190,7 @@ class TestTimeouts:
         site.pass_time(TIMEOUTS.idle_s - 1)
         assert client.is_connected, "the idle time begins again"
 
-    def test_a_client_that_does_not_take_the_connection(self, client, site):
+    def test_a_client_that_does_not_take_the_connection(self, client: Client, site: Site) -> None:
         client.code("PORT 192,0,2,7,200,10")
         client.code("RETR firmware_1.0.1.bin")
         site.network.refuse()
@@ -182,7 +198,7 @@ class TestTimeouts:
 
 
 class TestLimits:
-    def test_connections_in_all(self, root):
+    def test_connections_in_all(self, root: Path) -> None:
         site = Site(root, in_all=2, per_address=0)
         first, _ = site.log_in("192.0.2.1"), site.log_in("192.0.2.2")
         third = site.connect("192.0.2.3")
@@ -192,7 +208,7 @@ class TestLimits:
         site.log_in("192.0.2.3")
         site.close()
 
-    def test_a_flood_of_refused_connections(self, root):
+    def test_a_flood_of_refused_connections(self, root: Path) -> None:
         site = Site(root, in_all=1, per_address=0)
         site.log_in()
         flood = [site.connect() for _ in range(200)]
@@ -205,7 +221,7 @@ class TestLimits:
         assert all(one.transport.is_aborted for one in lingering)
         site.close()
 
-    def test_connections_from_one_address(self, root):
+    def test_connections_from_one_address(self, root: Path) -> None:
         site = Site(root, in_all=0, per_address=1)
         first = site.log_in("192.0.2.1")
         assert site.connect("::ffff:192.0.2.1").replies()[0].startswith("421")
@@ -214,7 +230,7 @@ class TestLimits:
         site.log_in("192.0.2.1")
         site.close()
 
-    def test_one_data_connection_at_a_time(self, client, site):
+    def test_one_data_connection_at_a_time(self, client: Client, site: Site) -> None:
         for _ in range(3_000):
             assert client.code("EPSV") == 229
         assert len(site.network.open_ports) == 1
@@ -225,19 +241,19 @@ class TestLimits:
         client.transport.end()
         assert site.network.open_ports == []
 
-    def test_over_a_unix_socket_there_is_no_port(self, site):
+    def test_over_a_unix_socket_there_is_no_port(self, site: Site) -> None:
         client = site.log_in("", "")
         assert client.code("EPSV") == 425
         assert client.code("PASV") == 425
         assert site.network.ports == []
 
-    def test_no_port_is_left(self, client, site):
+    def test_no_port_is_left(self, client: Client, site: Site) -> None:
         site.network.is_full = True
         assert client.code("PASV") == 425
         assert client.code("EPSV") == 425
         assert client.code("NOOP") == 200
 
-    def test_command_length(self, client):
+    def test_command_length(self, client: Client) -> None:
         assert client.code("NOOP" + " " * 0) == 200
         assert client.code("CWD " + "x" * (MAX_COMMAND_BYTES - 6)) == 550
         assert client.send(b"CWD " + b"x" * MAX_COMMAND_BYTES)[0].startswith("500")
@@ -245,7 +261,9 @@ class TestLimits:
 
 
 class TestHostileInput:
-    def test_commands_that_wait_are_not_done_while_replies_lie_unread(self, client, site):
+    def test_commands_that_wait_are_not_done_while_replies_lie_unread(
+        self, client: Client, site: Site
+    ) -> None:
         data = client.open()
         assert client.code("RETR firmware_1.0.1.bin") == 150
         client.control.dataReceived(b"NOOP\r\n" * 5)
@@ -256,13 +274,13 @@ class TestHostileInput:
         client.control.resumeProducing()
         assert len(client.replies()) == 6
 
-    def test_an_endless_line(self, client):
+    def test_an_endless_line(self, client: Client) -> None:
         for _ in range(100):
             client.send(b"x" * 100)
         assert not client.is_connected
         assert len(client.control._buffer) <= MAX_COMMAND_BYTES + 100
 
-    def test_a_line_too_long_during_a_transfer(self, client, site):
+    def test_a_line_too_long_during_a_transfer(self, client: Client, site: Site) -> None:
         data = client.open()
         client.code("RETR firmware_1.0.1.bin")
         client.send(b"x" * (MAX_COMMAND_BYTES + 100))
@@ -272,7 +290,7 @@ class TestHostileInput:
     @pytest.mark.parametrize(
         "line", [b"", b"\x00", b"\xff\xff\xff", b" NOOP", b"NO\x00OP", b"N\xc3\xb6OP", b"12345"]
     )
-    def test_lines_that_are_no_command(self, client, line):
+    def test_lines_that_are_no_command(self, client: Client, line: bytes) -> None:
         assert client.send(line + b"\r\n") == ["500 That is no command."]
         assert client.code("NOOP") == 200
 
@@ -281,10 +299,10 @@ class TestHostileInput:
         [b"\xff\xfb\x01NOOP", b"\xff\xf4\xffNOOP", b"\xff\xf4\xff\xf2NOOP", b"NO\xff\xf1OP",
          b"\xff\xfa\x18xyz\xff\xf0NOOP"],
     )  # fmt: skip
-    def test_telnet_controls(self, client, line):
+    def test_telnet_controls(self, client: Client, line: bytes) -> None:
         assert client.send(line + b"\r\n") == ["200 Yes."]
 
-    def test_a_line_feed_alone(self, client):
+    def test_a_line_feed_alone(self, client: Client) -> None:
         assert client.send(b"NOOP\nNOOP\n") == ["200 Yes."] * 2
 
     @pytest.mark.parametrize(
@@ -299,20 +317,22 @@ class TestHostileInput:
         ],
     )
     @pytest.mark.parametrize("command", [b"RETR", b"CWD", b"SIZE", b"MDTM", b"MLST", b"NLST"])
-    def test_paths(self, client, command, path, why):
+    def test_paths(self, client: Client, command: bytes, path: bytes, why: str) -> None:
         client.open()
         assert client.send(command + b" " + path + b"\r\n") == [f"550 {why}"]
 
-    def test_thousands_of_commands_at_once(self, client):
+    def test_thousands_of_commands_at_once(self, client: Client) -> None:
         for _ in range(50):
             assert client.send(b"NOOP\r\n" * 100) == ["200 Yes."] * 100
 
-    def test_thousands_of_commands_behind_a_transfer(self, client):
+    def test_thousands_of_commands_behind_a_transfer(self, client: Client) -> None:
         data = client.open()
         client.code("RETR firmware_1.0.1.bin")
         assert client.send(b"NOOP\r\n" * 5_000) == []
         assert client.transport.producerState == "paused"
-        assert len(client.control._conversation._line) == MAX_WAITING_COMMANDS
+        waiting = client.control._conversation._line
+        assert waiting is not None
+        assert len(waiting) == MAX_WAITING_COMMANDS
         data.take()
         assert client.replies() == ["226 Sent."] + ["200 Yes."] * 5_000
         assert client.transport.producerState == "producing"
@@ -321,7 +341,9 @@ class TestHostileInput:
         ("command", "count"),
         [(b"NOOP", 9_000), (b"HELP", 300), (b"SIZE firmware_1.0.1.bin", 9_000)],
     )
-    def test_who_does_not_read_replies_can_not_have_more(self, client, command, count):
+    def test_who_does_not_read_replies_can_not_have_more(
+        self, client: Client, command: bytes, count: int
+    ) -> None:
         client.control.dataReceived((command + b"\r\n") * count)
         assert client.transport.producerState == "paused"
         lines = 0
@@ -332,10 +354,10 @@ class TestHostileInput:
         lines += len(client.replies())
         assert lines % count == 0 and lines
 
-    def test_nothing_is_done_after_a_last_reply(self, client):
+    def test_nothing_is_done_after_a_last_reply(self, client: Client) -> None:
         assert client.send(b"QUIT\r\nNOOP\r\n") == ["221 Good-bye."]
 
-    def test_what_the_client_sends_over_a_download_is_dropped(self, client):
+    def test_what_the_client_sends_over_a_download_is_dropped(self, client: Client) -> None:
         data = client.open()
         client.code("RETR firmware_1.0.1.bin")
         data.protocol.dataReceived(b"x" * 100_000)
@@ -343,7 +365,7 @@ class TestHostileInput:
 
 
 class TestDuringTransfers:
-    def test_abor(self, client, site):
+    def test_abor(self, client: Client, site: Site) -> None:
         data = client.open()
         client.code("RETR firmware_1.0.1.bin")
         told = client.send(b"\xff\xf4\xff\xf2ABOR\r\n")
@@ -351,13 +373,13 @@ class TestDuringTransfers:
         assert data.is_aborted
         assert client.fetch("RETR 1.0.1/flash/main.py")
 
-    def test_abor_before_the_connection(self, client, site):
+    def test_abor_before_the_connection(self, client: Client, site: Site) -> None:
         client.code("EPSV")
         client.code("RETR firmware_1.0.1.bin")
         assert [line[:3] for line in client.send(b"ABOR\r\n")] == ["426", "226"]
         assert site.network.open_ports == []
 
-    def test_abor_while_a_listing_is_made(self, client, site, root):
+    def test_abor_while_a_listing_is_made(self, client: Client, site: Site, root: Path) -> None:
         for number in range(501):
             (root / f"1.0.1/sd/{number}").write_bytes(b"")
         site.scan()
@@ -369,13 +391,13 @@ class TestDuringTransfers:
         site.worker.work()
         assert [line[:3] for line in client.replies()] == ["426", "226"]
 
-    def test_abor_of_nothing(self, client, site):
+    def test_abor_of_nothing(self, client: Client, site: Site) -> None:
         assert client.code("ABOR") == 226
         data = client.open()
         assert client.code("ABOR") == 226
         assert not data.connected
 
-    def test_quit_waits(self, client, site):
+    def test_quit_waits(self, client: Client, site: Site) -> None:
         data = client.open()
         client.code("RETR firmware_1.0.1.bin")
         assert client.ask("QUIT") == ""
@@ -383,7 +405,7 @@ class TestDuringTransfers:
         assert client.replies() == ["226 Sent.", "221 Good-bye."]
         assert not client.is_connected
 
-    def test_stat_is_answered_at_once(self, client):
+    def test_stat_is_answered_at_once(self, client: Client) -> None:
         data = client.open()
         client.code("RETR firmware_1.0.1.bin")
         assert "0 bytes have arrived" in client.ask("STAT")
@@ -391,20 +413,22 @@ class TestDuringTransfers:
         data.take()
         assert client.replies() == ["226 Sent.", "200 Yes."]
 
-    def test_the_client_hangs_up_the_control_connection(self, client, site):
+    def test_the_client_hangs_up_the_control_connection(self, client: Client, site: Site) -> None:
         data = client.open()
         client.code("RETR firmware_1.0.1.bin")
         client.transport.end()
         assert data.is_aborted
         assert site.log[-1].endswith(' 426 0 "-" "-"')
 
-    def test_the_client_hangs_up_the_data_connection(self, client):
+    def test_the_client_hangs_up_the_data_connection(self, client: Client) -> None:
         data = client.open()
         client.code("RETR firmware_1.0.1.bin")
         data.end()
         assert client.replies() == ["426 The data connection was lost."]
 
-    def test_the_client_hangs_up_the_data_connection_before_the_command(self, client):
+    def test_the_client_hangs_up_the_data_connection_before_the_command(
+        self, client: Client
+    ) -> None:
         client.open().end()
         assert client.code("RETR firmware_1.0.1.bin") == 426
 
@@ -416,7 +440,9 @@ class TestWhereDataGoes:
          "EPRT |2|2001:db8::7|51210|", "PORT 192,0,2,7,0,21", "PORT 192,0,2,7,3,255",
          "EPRT |1|192.0.2.7|1023|", "EPRT |1|192.0.2.7|0|"],
     )  # fmt: skip
-    def test_to_nobody_else_and_to_no_service(self, client, site, command):
+    def test_to_nobody_else_and_to_no_service(
+        self, client: Client, site: Site, command: str
+    ) -> None:
         assert client.code(command) == 504
         assert client.code("LIST") == 425
         assert site.network.connecting == []
@@ -429,10 +455,10 @@ class TestWhereDataGoes:
          ("EPRT |3|1.2.3.4|2000|", 522), ("EPRT |1|192.0.2.7|2000", 501),
          ("EPSV 3", 522), ("EPSV 2", 522), ("EPSV x", 522)],
     )  # fmt: skip
-    def test_addresses_that_are_none(self, client, command, code):
+    def test_addresses_that_are_none(self, client: Client, command: str, code: int) -> None:
         assert client.code(command) == code
 
-    def test_a_client_that_is_mapped(self, site):
+    def test_a_client_that_is_mapped(self, site: Site) -> None:
         client = site.log_in(f"::ffff:{CLIENT}", "::ffff:198.51.100.1")
         assert client.code("PORT 192,0,2,7,200,10") == 200
         assert client.ask("PASV").startswith("227 Entering passive mode (198,51,100,1,156,64).")
@@ -440,7 +466,7 @@ class TestWhereDataGoes:
         assert site.network.ports[-1].peer_host == CLIENT
         assert client.code("EPSV 1") == 229
 
-    def test_ipv6(self, site):
+    def test_ipv6(self, site: Site) -> None:
         client = site.log_in("2001:db8::7", "2001:db8::1")
         assert client.code("PASV") == 425
         assert client.code("EPSV 1") == 522
@@ -450,7 +476,7 @@ class TestWhereDataGoes:
         client.code("RETR firmware_1.0.1.bin")
         assert site.network.connecting[-1][0] == ("2001:db8::7", 51210)
 
-    def test_a_link_local_client(self, site):
+    def test_a_link_local_client(self, site: Site) -> None:
         client = site.log_in("fe80::7%eth0", "fe80::1%eth0")
         assert client.code("EPSV") == 229
         assert site.network.ports[-1].host == "fe80::1%eth0"
@@ -459,14 +485,14 @@ class TestWhereDataGoes:
         client.code("RETR firmware_1.0.1.bin")
         assert site.network.connecting[-1][0] == ("fe80::7%eth0", 51210)
 
-    def test_the_public_address(self, root):
+    def test_the_public_address(self, root: Path) -> None:
         site = Site(root, public_host="203.0.113.9")
         client = site.log_in()
         assert "(203,0,113,9,156,64)" in client.ask("PASV")
         assert site.network.ports[-1].host == "198.51.100.1"
         site.close()
 
-    def test_epsv_all(self, client):
+    def test_epsv_all(self, client: Client) -> None:
         assert client.code("EPSV ALL") == 200
         assert client.code("PASV") == 503
         assert client.code("PORT 192,0,2,7,200,10") == 503

@@ -3,13 +3,16 @@
 import errno
 import socket
 import struct
+from collections.abc import Iterator
+from typing import Any, NoReturn
 
 import pytest
-from twisted.internet.protocol import Protocol
+from twisted.internet.protocol import Protocol, connectionDone
 from twisted.internet.selectreactor import SelectReactor
+from twisted.python.failure import Failure
 
 from otaserver.ftp.addresses import Address
-from otaserver.ftp.network import PassivePort, ReactorNetwork
+from otaserver.ftp.network import Network, PassivePort, ReactorNetwork
 from tests.support.ports import free_ports
 
 pytestmark = pytest.mark.real
@@ -27,30 +30,35 @@ class Recorder(Protocol):
     def __init__(self) -> None:
         self.peers = []
 
-    def connectionLost(self, reason) -> None:
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
         self.is_lost = True
 
     def connectionMade(self) -> None:
-        self.peers.append(self.transport.getPeer().host)
+        transport: Any = self.transport
+        self.peers.append(transport.getPeer().host)
 
 
 @pytest.fixture
-def reactor():
+def reactor() -> Iterator[SelectReactor]:
     # One of its own, that is turned by hand.
     reactor = SelectReactor()
     yield reactor
     reactor.disconnectAll()
 
 
-def turn(reactor, times: int = 5) -> None:
+def network_of(reactor: SelectReactor) -> Network:
+    return ReactorNetwork(reactor, PORTS)
+
+
+def turn(reactor: SelectReactor, times: int = 5) -> None:
     for _ in range(times):
         reactor.runUntilCurrent()
         reactor.doIteration(0.01)
 
 
-def test_one_client_and_no_more(reactor):
+def test_one_client_and_no_more(reactor: SelectReactor) -> None:
     protocol = Recorder()
-    port = ReactorNetwork(reactor, PORTS).listen(HOST, HOST, protocol)
+    port = network_of(reactor).listen(HOST, HOST, protocol)
     with socket.create_connection((HOST, port.number)):
         turn(reactor)
         assert protocol.peers == [HOST]
@@ -58,9 +66,9 @@ def test_one_client_and_no_more(reactor):
             socket.create_connection((HOST, port.number))
 
 
-def test_strangers_are_turned_away(reactor):
+def test_strangers_are_turned_away(reactor: SelectReactor) -> None:
     protocol = Recorder()
-    port = ReactorNetwork(reactor, PORTS).listen(HOST, "192.0.2.7", protocol)
+    port = network_of(reactor).listen(HOST, "192.0.2.7", protocol)
     for _ in range(20):
         with socket.create_connection((HOST, port.number), 1) as stranger:
             turn(reactor, 2)
@@ -72,9 +80,9 @@ def test_strangers_are_turned_away(reactor):
         socket.create_connection((HOST, port.number))
 
 
-def test_ports_come_from_the_range(reactor):
+def test_ports_come_from_the_range(reactor: SelectReactor) -> None:
     free = free_ports(3)
-    network = ReactorNetwork(reactor, free, lambda count: count - 1)
+    network: Network = ReactorNetwork(reactor, free, lambda count: count - 1)
     ports = [network.listen(HOST, HOST, Recorder()) for _ in free]
     assert [port.number for port in ports] == [free[2], free[0], free[1]]
     with pytest.raises(OSError):
@@ -83,25 +91,26 @@ def test_ports_come_from_the_range(reactor):
     assert network.listen(HOST, HOST, Recorder()).number == free[2]
 
 
-def test_an_address_that_is_not_here(reactor):
+def test_an_address_that_is_not_here(reactor: SelectReactor) -> None:
     with pytest.raises(OSError):
-        ReactorNetwork(reactor, PORTS).listen("192.0.2.1", HOST, Recorder())
+        network_of(reactor).listen("192.0.2.1", HOST, Recorder())
 
 
-def test_without_descriptors_the_port_closes(reactor):
+def test_without_descriptors_the_port_closes(reactor: SelectReactor) -> None:
     """It would be called again and again, for a client that can't be taken."""
     listening = Exhausted()
     listening.bind((HOST, 0))
     listening.listen()
-    PassivePort(reactor, listening, HOST, Recorder()).doRead()
+    protocol: Any = Recorder()
+    PassivePort(reactor, listening, HOST, protocol).doRead()
     assert listening.fileno() == -1
     assert listening not in [getattr(r, "_listening", None) for r in reactor.getReaders()]
 
 
-def test_a_client_that_has_hung_up_already(reactor):
+def test_a_client_that_has_hung_up_already(reactor: SelectReactor) -> None:
     """The command that waits for it is told so, and nothing is raised."""
     protocol = Recorder()
-    port = ReactorNetwork(reactor, PORTS).listen(HOST, HOST, protocol)
+    port = network_of(reactor).listen(HOST, HOST, protocol)
     with socket.create_connection((HOST, port.number)) as client:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     turn(reactor)
@@ -112,15 +121,15 @@ def test_a_client_that_has_hung_up_already(reactor):
 class Exhausted(socket.socket):
     """A socket of a process that has no descriptor left."""
 
-    def accept(self):
+    def accept(self) -> NoReturn:
         raise OSError(errno.EMFILE, "Too many open files")
 
 
-def test_connecting_from_the_right_address(reactor):
+def test_connecting_from_the_right_address(reactor: SelectReactor) -> None:
     protocol = Recorder()
     with socket.create_server((HOST, 0)) as waiting:
         address = Address(HOST, waiting.getsockname()[1])
-        ReactorNetwork(reactor, PORTS).connect(address, "127.0.0.2", 5, protocol)
+        network_of(reactor).connect(address, "127.0.0.2", 5, protocol)
         turn(reactor)
         client, (host, _) = waiting.accept()
         client.close()

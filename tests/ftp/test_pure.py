@@ -16,7 +16,7 @@ NOW_S = 1_790_000_000
 
 
 @given(st.binary(max_size=200))
-def test_a_line_is_a_command_or_is_refused(line):
+def test_a_line_is_a_command_or_is_refused(line: bytes) -> None:
     try:
         verb, argument = parse_command(line)
     except Refused as refused:
@@ -38,12 +38,12 @@ def test_a_line_is_a_command_or_is_refused(line):
         (b"\xffABOR", ("ABOR", b"")),
     ],
 )
-def test_lines(line, parsed):
+def test_lines(line: bytes, parsed: tuple[str, bytes]) -> None:
     assert parse_command(line) == CommandLine(*parsed)
 
 
 @given(st.binary(max_size=60), st.lists(st.sampled_from(["a", "b"]), max_size=3))
-def test_no_path_leads_out(argument, folder):
+def test_no_path_leads_out(argument: bytes, folder: list[str]) -> None:
     try:
         location = resolve(tuple(folder), argument)
     except BadPath:
@@ -70,7 +70,7 @@ def test_no_path_leads_out(argument, folder):
         (b"xmanifest.json?a", ("x", "xmanifest.json?a"), False, b""),
     ],
 )
-def test_paths(argument, names, is_folder, query):
+def test_paths(argument: bytes, names: tuple[str, ...], is_folder: bool, query: bytes) -> None:
     assert resolve(("x",), argument) == ((names, is_folder), query)
 
 
@@ -78,7 +78,7 @@ def test_paths(argument, names, is_folder, query):
     ("argument", "path"),
     [(b"-la", b""), (b"-l -a x", b"x"), (b"-la x y", b"x y"), (b"x -la", b"x -la"), (b"-", b"-")],
 )
-def test_options_of_ls(argument, path):
+def test_options_of_ls(argument: bytes, path: bytes) -> None:
     assert without_options(argument) == path
 
 
@@ -93,11 +93,11 @@ def test_options_of_ls(argument, path):
         ("no address", "no address"),
     ],
 )
-def test_canonical(host, told):
+def test_canonical(host: str, told: str) -> None:
     assert canonical(host) == told
 
 
-def test_addresses_are_written():
+def test_addresses_are_written() -> None:
     assert passive_text("192.0.2.1", 258) == "Entering passive mode (192,0,2,1,1,2)."
     assert url_authority("192.0.2.1", 21) == "192.0.2.1"
     assert url_authority("2001:db8::1", 22) == "[2001:db8::1]:22"
@@ -107,12 +107,12 @@ def test_addresses_are_written():
     ("age_s", "when"),
     [(0, "Sep 21 14:13"), (183 * 86400, "Mar 22  2026"), (-60, "Sep 21  2026")],
 )
-def test_times_in_list(age_s, when):
+def test_times_in_list(age_s: int, when: str) -> None:
     line = unix_line(Entry("x y", False, 5, NOW_S - age_s, "u"), NOW_S)
     assert line == f"-r--r--r-- 1 ota ota            5 {when} x y"
 
 
-def test_facts():
+def test_facts() -> None:
     entry = Entry("x", False, 5, 0, "u")
     assert facts_of(entry) == "type=file;size=5;modify=19700101000000;perm=r;unique=u;"
     folder = Entry("x", True, 0, 0, "u")
@@ -120,5 +120,5 @@ def test_facts():
     assert time_value(NOW_S) == "20260921141320"
 
 
-def test_no_line_of_a_long_reply_can_be_taken_for_its_last():
+def test_no_line_of_a_long_reply_can_be_taken_for_its_last() -> None:
     assert long_reply(211, "a", ["211 end", "x"], "b") == b"211-a\r\n 211 end\r\n x\r\n211 b\r\n"

@@ -4,6 +4,7 @@ import contextlib
 import ftplib
 import http.client
 import re
+from collections.abc import Iterator
 from html import unescape
 from typing import Protocol
 from urllib.parse import quote_from_bytes, unquote, urlsplit
@@ -75,6 +76,7 @@ class OverHTTP:
         self, method: str, path: bytes, query: str, offset: int = 0
     ) -> tuple[int, http.client.HTTPMessage, bytes]:
         parts = urlsplit(self.authority)
+        assert parts.hostname is not None
         target = quote_from_bytes(b"/" + path.lstrip(b"/")) + query
         with contextlib.closing(
             http.client.HTTPConnection(parts.hostname, parts.port, timeout=_TIMEOUT_S)
@@ -109,7 +111,7 @@ class OverFTP:
             return [name.encode("latin-1").decode() for name in ftp.nlst()]
 
     @contextlib.contextmanager
-    def _session(self):
+    def _session(self) -> Iterator[ftplib.FTP]:
         # In this encoding every byte is a character.
         with ftplib.FTP(encoding="latin-1", timeout=_TIMEOUT_S) as ftp:
             ftp.connect(LOOPBACK, self._port)

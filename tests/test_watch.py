@@ -11,6 +11,7 @@ from twisted.logger import globalLogPublisher
 from otaserver.catalogue.hash_store import HashStore, StateError
 from otaserver.catalogue.scan import ScanCancelled
 from otaserver.watch import CatalogueWatch
+from tests.catalogue.finding import tree_at, version_of
 from tests.support.trees import rewrite, write_tree
 from tests.support.worker import ImmediateWorker, LateWorker
 
@@ -18,9 +19,10 @@ from tests.support.worker import ImmediateWorker, LateWorker
 @pytest.fixture
 def logged() -> Iterator[list[dict[str, Any]]]:
     events: list[dict[str, Any]] = []
-    globalLogPublisher.addObserver(events.append)
+    observer: Any = events.append
+    globalLogPublisher.addObserver(observer)
     yield events
-    globalLogPublisher.removeObserver(events.append)
+    globalLogPublisher.removeObserver(observer)
 
 
 def errors(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -41,8 +43,8 @@ def watching(root: Path, **options: Any) -> tuple[CatalogueWatch, Clock]:
 
 
 def newest(watch: CatalogueWatch) -> "str | None":
-    release = watch.catalogue.root.tree.newest_release
-    return release.version if release else None
+    assert watch.catalogue is not None
+    return version_of(tree_at(watch.catalogue).newest_release)
 
 
 def test_the_first_picture_is_there_as_soon_as_it_is_taken(small_tree: Path) -> None:
@@ -54,7 +56,7 @@ def test_the_first_picture_is_there_as_soon_as_it_is_taken(small_tree: Path) -> 
 
 def test_a_change_is_noticed_at_the_next_look(small_tree: Path) -> None:
     watch, clock = watching(small_tree)
-    calls: list[str] = []
+    calls: list[str | None] = []
     watch.on_change(lambda: calls.append(newest(watch)))
     watch.startService()
     write_tree(small_tree, {"2.0/flash/main.py": b""})

@@ -4,13 +4,17 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import otaserver.catalogue.scan
+from otaserver.catalogue import hashing
 from otaserver.catalogue.hash_store import HashStore
+from otaserver.catalogue.hashing import Hashes
 from otaserver.catalogue.model import Catalogue, Folder
 from otaserver.catalogue.scan import ScanCancelled, ScanError, Scanner
+from tests.catalogue.finding import file_at, firmware_of, folder_at, tree_at, version_of
 from tests.support.trees import SMALL_TREE, rewrite, scanned, scanner, write_tree
 
 NOBODY = 65534
@@ -21,8 +25,7 @@ def paths(catalogue: Catalogue) -> set[str]:
 
 
 def offered(catalogue: Catalogue, *product: str) -> "str | None":
-    newest = catalogue.find(product).tree.newest_release
-    return newest.version if newest else None
+    return version_of(tree_at(catalogue, *product).newest_release)
 
 
 def problem_about(catalogue: Catalogue, path: str) -> str:
@@ -34,9 +37,9 @@ def problem_about(catalogue: Catalogue, path: str) -> str:
 def hashed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The files that were read, by name, in order."""
     names: list[str] = []
-    real = otaserver.catalogue.scan.hash_file
+    real = hashing.hash_file
 
-    def hash_file(path: str, *args: object) -> object:
+    def hash_file(path: str, *args: Any) -> Hashes:
         names.append(os.path.basename(path))
         return real(path, *args)
 
@@ -70,7 +73,7 @@ def test_releases_firmware_products_and_loose_files_are_in_the_picture(root: Pat
     assert offered(catalogue) == "1.0.1"
     assert offered(catalogue, "lopy4") == "2.0"
     assert catalogue.problems == ()
-    assert catalogue.find(("1.0.1",)).tree is None
+    assert folder_at(catalogue, "1.0.1").tree is None
 
 
 def test_products_nest(root: Path) -> None:
@@ -79,14 +82,14 @@ def test_products_nest(root: Path) -> None:
     assert offered(catalogue, "a", "b", "c") == "3.0"
     assert offered(catalogue, "a", "b") is None
     assert offered(catalogue, "a") == "1.0"
-    assert catalogue.find(("a", "1.0", "beta")).tree is None
+    assert folder_at(catalogue, "a", "1.0", "beta").tree is None
 
 
 def test_a_tree_in_which_nothing_is_a_version_offers_nothing(root: Path) -> None:
     write_tree(root, {"notes/today.txt": b"x", "firmware_new.bin": b"x"})
     catalogue = scanned(root)
     assert offered(catalogue) is None
-    assert catalogue.root.tree.newest_firmware is None
+    assert tree_at(catalogue).newest_firmware is None
     assert paths(catalogue) == {"notes/today.txt", "firmware_new.bin"}
 
 
@@ -311,8 +314,8 @@ def test_after_one_change_one_file_is_read_and_the_rest_is_shared(
     assert second.find(("1.0.0",)) is first.find(("1.0.0",))
     assert second.find(("1.0.1", "flash", "lib")) is first.find(("1.0.1", "flash", "lib"))
     assert second.find(("1.0.1",)) is not first.find(("1.0.1",))
-    assert second.root.tree.releases[0] is first.root.tree.releases[0]
-    assert second.root.tree.newest_firmware.file is first.root.tree.newest_firmware.file
+    assert tree_at(second).releases[0] is tree_at(first).releases[0]
+    assert firmware_of(second).file is firmware_of(first).file
 
 
 def test_a_new_file_beside_the_others_is_the_only_one_read(
@@ -338,10 +341,8 @@ def test_a_file_of_the_same_size_with_its_old_time_put_back_is_read_again(
     target.write_bytes(b"print(9)\n")
     os.utime(target, ns=(before.st_mtime_ns, before.st_mtime_ns))
     second = one.scan(first)
-    assert (
-        second.find(("1.0.1", "flash", "main.py")).sha256
-        != first.find(("1.0.1", "flash", "main.py")).sha256
-    )
+    names = ("1.0.1", "flash", "main.py")
+    assert file_at(second, *names).sha256 != file_at(first, *names).sha256
 
 
 def test_hashes_survive_a_restart(small_tree: Path, tmp_path: Path, hashed: list[str]) -> None:
@@ -352,7 +353,7 @@ def test_hashes_survive_a_restart(small_tree: Path, tmp_path: Path, hashed: list
         store.close()
     assert len(hashed) == len(SMALL_TREE)
     content = SMALL_TREE["1.0.1/flash/main.py"]
-    kept = last.find(("1.0.1", "flash", "main.py"))
+    kept = file_at(last, "1.0.1", "flash", "main.py")
     assert kept.sha256 == hashlib.sha256(content).hexdigest()
     assert kept.sha1 == hashlib.sha1(content).hexdigest()
 
@@ -364,7 +365,7 @@ def test_removed_files_leave_the_picture(small_tree: Path) -> None:
     (small_tree / "firmware_1.0.1.bin").unlink()
     second = one.scan(first)
     assert offered(second) == "1.0.0"
-    assert second.root.tree.newest_firmware is None
+    assert tree_at(second).newest_firmware is None
 
 
 def test_a_scan_can_be_ended_between_files_and_within_one(
@@ -446,7 +447,7 @@ def test_a_release_that_changes_is_kept_as_it_was(small_tree: Path) -> None:
     second = one.scan(first)
     assert second.unsettled
     assert second.find(("1.0.1",)) is first.find(("1.0.1",))
-    assert second.root.tree.newest_release is first.root.tree.newest_release
+    assert tree_at(second).newest_release is tree_at(first).newest_release
     clocks.advance(1.1)
     third = one.scan(second)
     assert "1.0.1/flash/added.py" in paths(third)
@@ -501,13 +502,12 @@ def test_firmware_and_loose_files_settle_each_by_itself(small_tree: Path) -> Non
     clocks.wall = newest_change_s(small_tree) + 1
     second = one.scan(first)
     assert second.unsettled
-    assert second.root.tree.newest_firmware is not None
-    assert second.root.tree.newest_firmware.file is first.root.tree.newest_firmware.file
+    assert firmware_of(second).file is firmware_of(first).file
     assert offered(second) == "1.0.1"
     clocks.advance(2)
     third = one.scan(second)
-    assert third.root.tree.newest_firmware.version == "2.0"
-    assert third.find(("firmware_1.0.1.bin",)).size_bytes == len(b"changing")
+    assert firmware_of(third).version == "2.0"
+    assert file_at(third, "firmware_1.0.1.bin").size_bytes == len(b"changing")
 
 
 def test_a_release_settles_even_if_the_wall_clock_is_behind_the_files(small_tree: Path) -> None:
@@ -544,13 +544,13 @@ def test_a_settle_time_of_zero_offers_at_once_whatever_the_clock_says(small_tree
 def test_a_file_that_changes_while_it_is_hashed_is_taken_later(
     small_tree: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = otaserver.catalogue.scan.hash_file
+    real = hashing.hash_file
 
-    def changing(path: str, stamp: object, check: object) -> object:
+    def changing(path: str, *args: Any) -> Hashes:
         if path.endswith("1.0.1/flash/main.py"):
             with open(path, "ab") as file:
                 file.write(b"more")
-        return real(path, stamp, check)
+        return real(path, *args)
 
     one = scanner(small_tree)
     monkeypatch.setattr(otaserver.catalogue.scan, "hash_file", changing)
@@ -566,9 +566,9 @@ def test_a_file_that_changes_while_it_is_hashed_is_taken_later(
 def test_a_file_that_is_removed_before_it_is_hashed_is_taken_later(
     small_tree: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = otaserver.catalogue.scan.hash_file
+    real = hashing.hash_file
 
-    def vanishing(path: str, *args: object) -> object:
+    def vanishing(path: str, *args: Any) -> Hashes:
         if path.endswith("new_lib.py"):
             os.unlink(path)
         return real(path, *args)

@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 import pytest
 
+from tests.catalogue.finding import file_at
 from tests.support.http import Bench
 from tests.support.trees import SMALL_TREE, rewrite, write_tree
 from tests.support.worker import LateWorker
@@ -439,9 +440,10 @@ def test_before_the_first_scan_all_are_asked_to_come_again(bench: Bench) -> None
 def test_a_file_of_any_time_is_served(root: Path, when_s: int) -> None:
     write_tree(root, {"1.0/a": b"x"})
     bench = Bench(root)
-    folder = bench.catalogue.find(("1.0",))
-    stamp = folder.files["a"].stamp._replace(mtime_ns=when_s * 10**9)
-    answer = bench.routes._file(type(folder.files["a"])("1.0/a", stamp, "", "x"))
+    assert bench.catalogue is not None
+    file = file_at(bench.catalogue, "1.0", "a")
+    stamp = file.stamp._replace(mtime_ns=when_s * 10**9)
+    answer = bench.routes._file(type(file)("1.0/a", stamp, "", "x"))
     assert b"Last-Modified" in answer.fields
 
 

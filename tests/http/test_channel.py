@@ -3,6 +3,7 @@
 import errno
 import os
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -91,7 +92,7 @@ def test_requests_behind_large_files_wait_for_their_turn(bench_of: MakeBench) ->
     assert bodies[1::3] == [b"small"] * 3
 
 
-def test_requests_behind_an_answer_from_a_thread_wait_for_their_turn(root: object) -> None:
+def test_requests_behind_an_answer_from_a_thread_wait_for_their_turn(root: Path) -> None:
     from tests.support.trees import write_tree
 
     write_tree(root, {f"1.0/{n}": b"" for n in range(150)})
@@ -388,7 +389,7 @@ def test_a_reader_who_goes_on_taking_is_not_left(bench_of: MakeBench) -> None:
     assert not client.wire.aborted
 
 
-def test_the_time_of_an_answer_is_not_the_request_s_or_the_idle_time(root: object) -> None:
+def test_the_time_of_an_answer_is_not_the_request_s_or_the_idle_time(root: Path) -> None:
     from tests.support.trees import write_tree
 
     write_tree(root, {f"1.0/{n}": b"" for n in range(150)})

@@ -85,7 +85,9 @@ def test_the_original_client_updates_hundreds_of_times_with_legacy_and_not_witho
                 client.update("1.0.0")
         return
     for _ in range(12):
-        files, image, gone = client.update("1.0.0")
+        updated = client.update("1.0.0")
+        assert updated is not None
+        files, image, gone = updated
         assert files == {f"/{path}": content for path, content in FILES.items()}
         assert image == IMAGE
         assert gone == ["/flash/old.py"]

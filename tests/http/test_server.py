@@ -8,7 +8,7 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -70,7 +70,7 @@ def descriptors(server: Server) -> int:
     return len(os.listdir(f"/proc/{server.process.pid}/fd"))
 
 
-def within(seconds: float, condition: "object") -> bool:
+def within(seconds: float, condition: Callable[[], bool]) -> bool:
     end_s = time.monotonic() + seconds
     while time.monotonic() < end_s:
         if condition():

@@ -9,6 +9,7 @@ from twisted.internet.defer import Deferred, succeed
 import otaserver.encoded_manifests
 from otaserver.catalogue.model import Folder, ReleaseTree
 from otaserver.encoded_manifests import EncodedManifests
+from otaserver.manifest import model
 from otaserver.manifest.offer import Offer, offer
 from otaserver.manifest.update_request import UpdateRequest
 from tests.support.trees import scanned, write_tree
@@ -21,7 +22,7 @@ BASE_URL = "http://ota.test"
 def made(monkeypatch: pytest.MonkeyPatch) -> list[Offer]:
     """The offers that a manifest was made for."""
     offers: list[Offer] = []
-    real = otaserver.encoded_manifests.manifest_of
+    real = model.manifest_of
 
     def manifest_of(made_offer: Offer) -> Any:
         offers.append(made_offer)

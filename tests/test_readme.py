@@ -16,6 +16,7 @@ README = (PROJECT / "README.md").read_text()
 
 def test_the_transcript_is_what_the_sample_server_answers(tmp_path: Path) -> None:
     match = re.search(r"    \$ curl -s 'http://127.0.0.1:8000(\S+)' .*\| head -(\d+)\n", README)
+    assert match is not None
     path, lines = match[1], int(match[2])
     shown = [line[4:] for line in README[match.end() :].split("\n")[:lines]]
     with running_server(PROJECT / "releases", tmp_path / "state") as server:

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from twisted.application.service import IServiceMaker
@@ -48,7 +49,8 @@ def test_the_plugin_is_listed() -> None:
 def test_the_help_explains_every_option(tmp_path: Path) -> None:
     run = started(tmp_path, "--help")
     assert run.returncode == 0
-    for name in [row[0] for row in Options.optParameters] + ["legacy", "no-access-log"]:
+    parameters: Any = Options.optParameters
+    for name in [row[0] for row in parameters] + ["legacy", "no-access-log"]:
         assert f"--{name}" in run.stdout
     assert "release" in run.stdout
 

@@ -8,8 +8,9 @@ from twisted.internet.defer import Deferred, succeed
 
 import otaserver.encoded_manifests
 from otaserver.catalogue.model import Folder, ReleaseTree
-from otaserver.encoded_manifests import EncodedManifests
+from otaserver.encoded_manifests import EncodedManifest, EncodedManifests
 from otaserver.manifest import model
+from otaserver.manifest.model import Manifest
 from otaserver.manifest.offer import Offer, offer
 from otaserver.manifest.update_request import UpdateRequest
 from tests.support.trees import scanned, write_tree
@@ -24,7 +25,7 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[Offer]:
     offers: list[Offer] = []
     real = model.manifest_of
 
-    def manifest_of(made_offer: Offer) -> Any:
+    def manifest_of(made_offer: Offer) -> Manifest | None:
         offers.append(made_offer)
         return real(made_offer)
 
@@ -50,7 +51,7 @@ def large_folder(root: Path) -> Folder:
     return scanned(write_tree(root, {f"1.0/flash/{n}": b"" for n in range(150)})).root
 
 
-def answered(deferred: Any) -> Any:
+def answered(deferred: "Deferred[EncodedManifest]") -> Any:
     results: list[Any] = []
     deferred.addBoth(results.append)
     assert len(results) <= 1

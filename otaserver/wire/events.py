@@ -39,11 +39,6 @@ class ServedEvents:
     def __init__(self) -> None:
         self._subscribers: list[Callable[[Served], None]] = []
 
-    @property
-    def are_wanted(self) -> bool:
-        """Whether anybody has subscribed; if not, no event has to be made."""
-        return bool(self._subscribers)
-
     def subscribe(self, subscriber: Callable[[Served], None]) -> None:
         """Have a function called with each event.
 

@@ -95,7 +95,7 @@ def test_files_and_folders_are_found_by_their_names(small_tree: Path) -> None:
 
 
 def test_a_picture_can_not_be_changed(small_tree: Path) -> None:
-    # To the checker of types it says so, too.
+    # Any, because the checker of types would refuse all of these.
     root: Any = scanned(small_tree).root
     with pytest.raises(TypeError):
         root.files["x"] = None

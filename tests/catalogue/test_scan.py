@@ -2,9 +2,8 @@ import contextlib
 import hashlib
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -14,6 +13,7 @@ from otaserver.catalogue.hash_store import HashStore
 from otaserver.catalogue.hashing import Hashes
 from otaserver.catalogue.model import Catalogue, Folder
 from otaserver.catalogue.scan import ScanCancelled, ScanError, Scanner
+from otaserver.catalogue.stamps import Stamp
 from tests.catalogue.finding import file_at, firmware_of, folder_at, tree_at, version_of
 from tests.support.trees import SMALL_TREE, rewrite, scanned, scanner, write_tree
 
@@ -39,9 +39,9 @@ def hashed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     names: list[str] = []
     real = hashing.hash_file
 
-    def hash_file(path: str, *args: Any) -> Hashes:
+    def hash_file(path: str, stamp: Stamp, check: Callable[[], None]) -> Hashes:
         names.append(os.path.basename(path))
-        return real(path, *args)
+        return real(path, stamp, check)
 
     monkeypatch.setattr(otaserver.catalogue.scan, "hash_file", hash_file)
     return names
@@ -546,11 +546,11 @@ def test_a_file_that_changes_while_it_is_hashed_is_taken_later(
 ) -> None:
     real = hashing.hash_file
 
-    def changing(path: str, *args: Any) -> Hashes:
+    def changing(path: str, stamp: Stamp, check: Callable[[], None]) -> Hashes:
         if path.endswith("1.0.1/flash/main.py"):
             with open(path, "ab") as file:
                 file.write(b"more")
-        return real(path, *args)
+        return real(path, stamp, check)
 
     one = scanner(small_tree)
     monkeypatch.setattr(otaserver.catalogue.scan, "hash_file", changing)
@@ -568,10 +568,10 @@ def test_a_file_that_is_removed_before_it_is_hashed_is_taken_later(
 ) -> None:
     real = hashing.hash_file
 
-    def vanishing(path: str, *args: Any) -> Hashes:
+    def vanishing(path: str, stamp: Stamp, check: Callable[[], None]) -> Hashes:
         if path.endswith("new_lib.py"):
             os.unlink(path)
-        return real(path, *args)
+        return real(path, stamp, check)
 
     monkeypatch.setattr(otaserver.catalogue.scan, "hash_file", vanishing)
     one = scanner(small_tree)

@@ -9,6 +9,7 @@ import pytest
 from otaserver.ftp.commands import COMMANDS
 from otaserver.manifest.update_request import parse_update_request
 from tests.ftp.conftest import NAMES
+from otaserver.service import ManifestRequest
 from tests.ftp.site import SERVER, Client, Site
 
 READING = {
@@ -450,3 +451,41 @@ def test_one_line_in_the_log_for_each_transfer(site: Site, client: Client) -> No
         f'192.0.2.7 - - {stamp} "NLST /1.0.1/flash FTP" 226 26 "-" "-"',
         f'192.0.2.7 - - {stamp} "RETR /1.0.1/no\\"th\\x01ing FTP" 550 0 "-" "-"',
     ]
+
+
+class Observer:
+    """Takes note of who asked what."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[str | None, str]] = []
+
+    def checked_in(self, request: ManifestRequest, peer_host: str) -> None:
+        self.seen.append((request.update.device, peer_host))
+
+
+def test_only_a_manifest_that_is_fetched_is_a_check_in(root: Path) -> None:
+    observer = Observer()
+    site = Site(root, observers=(observer,))
+    client = site.log_in()
+    client.ask("SIZE manifest.json?device=a")
+    client.fetch("LIST")
+    client.fetch("MLSD")
+    client.ask("MLST manifest.json")
+    assert observer.seen == []
+    client.fetch("RETR manifest.json?device=a")
+    client.fetch("RETR manifest.json?device=b")
+    assert observer.seen == [("a", "192.0.2.7"), ("b", "192.0.2.7")]
+    site.close()
+
+
+def test_a_transfer_that_breaks_is_logged_with_what_was_sent(
+    site: Site, client: Client, root: Path
+) -> None:
+    (root / "firmware_1.0.1.bin").write_bytes(bytes(3 << 20))
+    site.scan()
+    data = client.open()
+    client.ask("RETR firmware_1.0.1.bin")
+    data.take(2)
+    data.end()
+    assert site.events[-1].status == 426
+    assert 0 < site.events[-1].body_bytes < 3 << 20

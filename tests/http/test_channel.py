@@ -509,6 +509,42 @@ def test_a_client_that_goes_away_while_the_disk_is_read_leaves_nothing_behind(
         assert len(os.listdir("/proc/self/fd")) == before
 
 
+def test_a_download_that_is_abandoned_before_it_began_is_the_end(
+    bench_of: MakeBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def nothing_is_cached(*_: object) -> None:
+        return None
+
+    worker = LateWorker()
+    bench = bench_of({**SMALL_TREE, **LARGE}, worker=worker)
+    monkeypatch.setattr("otaserver.wire.file_transfer.read_if_cached", nothing_is_cached)
+    client = bench.client()
+    client.send(get("/1.0/large") + get("/1.0/small") + get("/manifest.json"))
+    client.hang_up()
+    worker.work()
+    (line,) = bench.lines.lines
+    assert '"GET /1.0/large HTTP/1.1" 200 0 ' in line
+
+
+def test_a_small_file_that_changes_while_the_disk_is_read_is_not_sent(
+    bench_of: MakeBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def nothing_is_cached(*_: object) -> None:
+        return None
+
+    worker = LateWorker()
+    bench = bench_of(LARGE, worker=worker)
+    monkeypatch.setattr("otaserver.wire.file_transfer.read_if_cached", nothing_is_cached)
+    client = bench.client()
+    client.send(get("/1.0/small"))
+    rewrite(bench.root / "1.0/small", b"other")
+    worker.work()
+    (answer,) = client.answers()
+    assert answer.status == 503
+    assert "ETag" not in answer.fields
+    assert not client.is_closing
+
+
 def test_what_is_not_in_the_cache_is_read_by_the_worker(
     bench_of: MakeBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:

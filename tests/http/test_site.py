@@ -13,6 +13,7 @@ from urllib.parse import quote
 import pytest
 
 from tests.catalogue.finding import file_at
+from otaserver.service import ManifestRequest
 from tests.support.http import Bench
 from tests.support.trees import SMALL_TREE, rewrite, write_tree
 from tests.support.worker import LateWorker
@@ -607,3 +608,52 @@ def test_the_log_can_be_switched_off(bench_of: MakeBench) -> None:
     assert client.ask("/manifest.json").status == 200
     client.send(b"garbage\r\n\r\n")
     assert [answer.status for answer in client.answers()] == [400]
+
+
+# Check-ins
+
+
+class Observer:
+    """Takes note of who asked what."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[str | None, str | None, str]] = []
+
+    def checked_in(self, request: ManifestRequest, peer_host: str) -> None:
+        self.seen.append((request.update.device, request.update.current_ver, peer_host))
+
+
+def test_every_question_of_a_device_is_noted_though_the_answers_are_shared(
+    bench_of: MakeBench,
+) -> None:
+    observer = Observer()
+    bench = bench_of(SMALL_TREE, observers=(observer,))
+    asked = [f"/manifest.json?current_ver=1.0.0&device=m{number}" for number in (1, 2, 1)]
+    bodies = {bench.ask(target).body for target in asked}
+    assert len(bodies) == 1
+    assert len(bench.manifests._encoded) == 1
+    assert observer.seen == [
+        ("m1", "1.0.0", "192.0.2.1"),
+        ("m2", "1.0.0", "192.0.2.1"),
+        ("m1", "1.0.0", "192.0.2.1"),
+    ]
+
+
+def test_what_is_no_question_is_not_noted(bench_of: MakeBench) -> None:
+    observer = Observer()
+    bench = bench_of(SMALL_TREE, observers=(observer,))
+    bench.ask("/manifest.json", method="HEAD")
+    bench.ask("/manifest.json?current_ver=")
+    bench.ask("/firmware_1.0.1.bin")
+    bench.ask("/")
+    assert observer.seen == []
+
+
+def test_questions_are_counted_with_what_they_take_in_memory(bench_of: MakeBench) -> None:
+    bench = bench_of(SMALL_TREE, cache_bytes=1 << 20)
+    long_version = "1a" * 120
+    for number in range(100):
+        query = f"current_ver={long_version}&firmware_ver={long_version}&x={number}"
+        assert bench.ask(f"/manifest.json?{query}").status == 200
+    # Each was measured to take some 64 bytes for every byte of the query.
+    assert len(bench.routes._known) <= (1 << 20) // (64 * len(query))

@@ -1,5 +1,6 @@
 import hashlib
 import json
+from random import Random
 from types import MappingProxyType
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -275,7 +276,7 @@ def test_nothing_is_ever_offered_that_is_not_above_what_the_device_has(
 
 @given(trees, st.randoms(use_true_random=False), version_names)
 def test_the_order_of_reading_changes_nothing(
-    releases: dict[str, Contents], random: Any, current: str
+    releases: dict[str, Contents], random: Random, current: str
 ) -> None:
     shuffled = list(releases.items())
     random.shuffle(shuffled)

@@ -146,6 +146,7 @@ def test_a_key_that_is_none_is_refused(root: Path, tmp_path: Path) -> None:
         ("port taken", True),
         ("port too high", False),
         ("no such address", False),
+        ("access log not writable", False),
         ("state not writable", False),
         ("state not writable", True),
     ],
@@ -167,6 +168,12 @@ def test_a_server_that_can_not_start_says_why_in_one_line(
             "port taken": [*tree, "--http", f"tcp:{port}:interface={LOOPBACK}"],
             "port too high": [*tree, "--http", "tcp:99999"],
             "no such address": [*tree, "--http", "tcp:0:interface=no such"],
+            "access log not writable": [
+                *tree,
+                *HTTP,
+                "--access-log",
+                str(tmp_path / "file" / "x"),
+            ],
             "state not writable": [*tree, *HTTP, "--state", str(tmp_path / "file" / "x")],
         }[reason]
         run = started(run_in, *options, daemon=daemon)

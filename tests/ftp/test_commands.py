@@ -8,8 +8,8 @@ import pytest
 
 from otaserver.ftp.commands import COMMANDS
 from otaserver.manifest.update_request import parse_update_request
-from tests.ftp.conftest import NAMES
 from otaserver.service import ManifestRequest
+from tests.ftp.conftest import NAMES
 from tests.ftp.site import SERVER, Client, Site
 
 READING = {

@@ -12,8 +12,8 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.catalogue.finding import file_at
 from otaserver.service import ManifestRequest
+from tests.catalogue.finding import file_at
 from tests.support.http import Bench
 from tests.support.trees import SMALL_TREE, rewrite, write_tree
 from tests.support.worker import LateWorker

@@ -40,7 +40,7 @@ TREE = release_tree(
 )
 def test_why_there_is_none(tree: ReleaseTree, request_: UpdateRequest, reason: NoOffer) -> None:
     made = offer(tree, request_)
-    assert made.release is made.firmware is None
+    assert made.release is None and made.firmware is None
     assert made.reason is reason
 
 
@@ -79,5 +79,5 @@ def test_the_difference_of_two_releases() -> None:
 
 def test_the_difference_from_something_unknown() -> None:
     changes = difference(None, TREE.releases[1])
-    assert changes.delete == changes.update == ()
+    assert changes.delete == () and changes.update == ()
     assert [item.dst_path for item in changes.new] == ["a", "c"]

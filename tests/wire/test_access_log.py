@@ -61,9 +61,10 @@ def logged() -> Iterator[list[str]]:
     """What Twisted's log is told."""
     texts: list[str] = []
 
-    def observe(event: LogEvent) -> None:
+    def remember(event: LogEvent) -> None:
         texts.append(str(event.get("log_format", "")).format(**event))
 
+    observe: Any = remember
     globalLogPublisher.addObserver(observe)
     yield texts
     globalLogPublisher.removeObserver(observe)

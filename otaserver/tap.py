@@ -60,16 +60,8 @@ def makeService(options: Options) -> MultiService:
     working = ThreadWorker(reactor, _WORK_THREADS, "work")
     working.setServiceParent(service)
 
-    watch = CatalogueWatch(
-        clock=reactor,
-        worker=scanning,
-        open_hashes=lambda: HashStore(options["state"] / "hashes.sqlite3", _warn),
-        root=options["root"],
-        settle_s=options["settle"],
-        poll_s=options["poll"],
-    )
+    watch = _watch(options, reactor, scanning)
     watch.setServiceParent(service)
-
     manifests = EncodedManifests(working, options["cache-size"] // 2, bool(options["legacy"]))
     watch.on_change(manifests.clear)
     server = UpdateServer(options["root"], lambda: watch.catalogue, manifests)
@@ -83,6 +75,17 @@ def makeService(options: Options) -> MultiService:
         factory = _ftp(options, reactor, server, working, events)
         listen("--ftp", options["ftp"], factory).setServiceParent(service)
     return service
+
+
+def _watch(options: Options, reactor: Any, worker: Worker) -> CatalogueWatch:
+    return CatalogueWatch(
+        clock=reactor,
+        worker=worker,
+        open_hashes=lambda: HashStore(options["state"] / "hashes.sqlite3", _warn),
+        root=options["root"],
+        settle_s=options["settle"],
+        poll_s=options["poll"],
+    )
 
 
 def _events(options: Options, reactor: Any, service: MultiService) -> ServedEvents:

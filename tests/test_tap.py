@@ -157,6 +157,7 @@ def test_a_server_that_can_not_start_says_why_in_one_line(
     run_in = tmp_path / "run"
     run_in.mkdir()
     (tmp_path / "file").write_text("")
+    not_there = str(tmp_path / "file" / "x")
     with socket.create_server((LOOPBACK, 0)) as taken:
         port = taken.getsockname()[1]
         tree = ["--root", str(small_tree)]
@@ -174,7 +175,7 @@ def test_a_server_that_can_not_start_says_why_in_one_line(
                 "--access-log",
                 str(tmp_path / "file" / "x"),
             ],
-            "state not writable": [*tree, *HTTP, "--state", str(tmp_path / "file" / "x")],
+            "state not writable": [*tree, *HTTP, "--state", not_there],
         }[reason]
         run = started(run_in, *options, daemon=daemon)
     assert run.returncode != 0

@@ -55,10 +55,16 @@ class CombinedFormat:
         if second_s != self._second_s:
             self._second_s = second_s
             self._time = strftime("[%d/%b/%Y:%H:%M:%S +0000]", gmtime(second_s))
+        line = self._filled_in(event, lambda raw: raw.decode("latin-1") or "-")
+        if len(line) < _MAX_PART_BYTES and _is_plain(line):
+            return line
+        return self._filled_in(event, _quotable)
+
+    def _filled_in(self, event: Served, quotable: Callable[[bytes], str]) -> str:
         return (
             f"{event.peer_host or '-'} - - {self._time} "
-            f'"{_quotable(event.request)}" {event.status:d} {event.body_bytes} '
-            f'"{_quotable(event.referer)}" "{_quotable(event.user_agent)}"'
+            f'"{quotable(event.request)}" {event.status:d} {event.body_bytes} '
+            f'"{quotable(event.referer)}" "{quotable(event.user_agent)}"'
         )
 
 
@@ -250,6 +256,11 @@ class AccessLogFile(Service):
             )
 
 
+def _is_plain(line: str) -> bool:
+    """Whether a line has nothing in it to escape: no quotes but its own six."""
+    return line.isascii() and line.isprintable() and line.count('"') == 6 and "\\" not in line
+
+
 def _quotable(raw: bytes) -> str:
     """Make what a client sent safe to print between quotes; nothing becomes ``-``."""
     if not raw:
@@ -257,6 +268,4 @@ def _quotable(raw: bytes) -> str:
     if len(raw) > _MAX_PART_BYTES:
         raw = raw[:_MAX_PART_BYTES] + b"..."
     text = raw.decode("latin-1")
-    if raw.isascii() and text.isprintable() and '"' not in text and "\\" not in text:
-        return text
     return text.encode("unicode_escape").decode("ascii").replace('"', '\\"')

@@ -1,4 +1,4 @@
-"""Addresses of data connections (RFC 959, section 4.1.2; RFC 2428), and of the site itself."""
+"""Addresses of data connections (RFC 959, section 4.1.2; RFC 2428) and of the server."""
 
 import re
 from ipaddress import IPv4Address, IPv6Address, ip_address
@@ -8,7 +8,7 @@ from otaserver.ftp.errors import Refused
 
 FTP_PORT = 21
 
-# Below stand the ports of services, which no client listens on: RFC 2577, section 3.
+# Ports below this belong to services; no client listens on them: RFC 2577, section 3.
 FIRST_CLIENT_PORT = 1024
 
 _HOST_PORT = re.compile(r"\d{1,3}(?:,\d{1,3}){5}", re.ASCII)
@@ -20,11 +20,11 @@ _FAMILIES = {"1": IPv4Address, "2": IPv6Address}
 
 
 class Address(NamedTuple):
-    """Where a client waits for a data connection.
+    """Where a client is listening for a data connection.
 
     Attributes:
         host: an IPv4 or IPv6 address.
-        port: a port.
+        port: a TCP port.
     """
 
     host: str
@@ -32,11 +32,14 @@ class Address(NamedTuple):
 
 
 def canonical(host: str) -> str:
-    """Write an address in the one way by which it can be compared.
+    """Normalize an address, so that equal addresses compare equal.
 
     Args:
-        host: an IPv4 or IPv6 address; one of IPv4 in the guise of IPv6 is told
-            as IPv4, and a zone is left out. Anything else stays as it is.
+        host: an IPv4 or IPv6 address, with or without a zone.
+
+    Returns:
+        The address in canonical form: without a zone, and with an IPv4-mapped
+        IPv6 address written as IPv4. Anything else is returned unchanged.
     """
     try:
         address = ip_address(host.partition("%")[0])
@@ -47,89 +50,114 @@ def canonical(host: str) -> str:
 
 
 def is_ipv6(host: str) -> bool:
-    """Tell the family of an address in its canonical form."""
+    """Return whether an address belongs to IPv6 rather than IPv4.
+
+    Args:
+        host: an address in canonical form, or with a zone.
+
+    Returns:
+        True for IPv6; False for IPv4, and for an empty string.
+    """
     return ":" in host
 
 
 def url_authority(host: str, port: int) -> str:
-    """Write the site's address as a URL does.
+    """Format the server's address for use in a URL (RFC 3986, section 3.2).
 
     Args:
-        host: an address in its canonical form.
-        port: left out where it is FTP's own.
+        host: an address in canonical form.
+        port: a TCP port; omitted from the result if it is FTP's default.
+
+    Returns:
+        The host, in brackets if it is IPv6, and the port.
     """
     shown = f"[{host}]" if is_ipv6(host) else host
     return shown if port == FTP_PORT else f"{shown}:{port}"
 
 
 def parse_host_port(argument: str) -> Address:
-    """Read PORT's argument.
+    """Parse PORT's argument (RFC 959, section 4.1.2).
 
     Args:
         argument: six numbers, ``h1,h2,h3,h4,p1,p2``.
 
+    Returns:
+        The address.
+
     Raises:
-        Refused: it is something else.
+        Refused: the argument is malformed.
     """
     numbers = [int(part) for part in argument.split(",")] if _HOST_PORT.fullmatch(argument) else []
     if not numbers or max(numbers) > 255:
-        raise Refused(501, "PORT takes six numbers up to 255, parted by commas.")
+        raise Refused(501, "PORT takes six numbers up to 255, separated by commas.")
     return Address(".".join(map(str, numbers[:4])), numbers[4] << 8 | numbers[5])
 
 
 def parse_extended(argument: str) -> Address:
-    """Read EPRT's argument (RFC 2428, section 2).
+    """Parse EPRT's argument (RFC 2428, section 2).
 
     Args:
         argument: such as ``|2|1080::8:800:200C:417A|5282|``.
 
+    Returns:
+        The address.
+
     Raises:
-        Refused: it is something else.
+        Refused: the argument is malformed, or its network protocol is unknown.
     """
     match = _EXTENDED.fullmatch(argument)
     if match is None or int(match["port"]) > 65535:
         raise Refused(501, "EPRT takes |FAMILY|ADDRESS|PORT|.")
     family = _FAMILIES.get(match["family"])
     if family is None:
-        raise Refused(522, "There are the network protocols 1 and 2 only; use (1,2).")
+        raise Refused(522, "Only the network protocols 1 and 2 are supported; use (1,2).")
     try:
         return Address(str(family(match["host"])), int(match["port"]))
     except ValueError as error:
-        raise Refused(501, "EPRT's address is not one of its family.") from error
+        raise Refused(501, "The address does not match the network protocol.") from error
 
 
 def checked_target(address: Address, peer_host: str) -> Address:
-    """Let a data connection go to nobody but the client itself (RFC 2577, section 3).
+    """Make sure that a data connection goes to the client itself (RFC 2577, section 3).
 
     Args:
-        address: where the client says that it waits.
-        peer_host: where its control connection comes from, in canonical form.
+        address: where the client says that it is listening.
+        peer_host: the client's address on the control connection, in canonical form.
+
+    Returns:
+        The same address, in canonical form.
 
     Raises:
-        Refused: it is somewhere else, or a port that no client waits on.
+        Refused: it is another host's address, or a port reserved for services.
     """
     if canonical(address.host) != peer_host:
-        raise Refused(504, "Data connections go to your own address only.")
+        raise Refused(504, "Data connections are made only to your own address.")
     if address.port < FIRST_CLIENT_PORT:
-        raise Refused(504, f"Data connections go to ports from {FIRST_CLIENT_PORT} up only.")
+        raise Refused(504, f"Data connections are made only to ports from {FIRST_CLIENT_PORT} up.")
     return Address(peer_host, address.port)
 
 
 def passive_text(host: str, port: int) -> str:
-    """Write the text of PASV's reply.
+    """Format the text of PASV's reply (RFC 959, section 4.1.2).
 
     Args:
-        host: an IPv4 address.
-        port: the port that was opened.
+        host: the IPv4 address to connect to.
+        port: the TCP port that was opened.
+
+    Returns:
+        The text, with the address as six numbers.
     """
     numbers = ",".join((*host.split("."), str(port >> 8), str(port & 255)))
     return f"Entering passive mode ({numbers})."
 
 
 def extended_passive_text(port: int) -> str:
-    """Write the text of EPSV's reply (RFC 2428, section 3).
+    """Format the text of EPSV's reply (RFC 2428, section 3).
 
     Args:
-        port: the port that was opened.
+        port: the TCP port that was opened.
+
+    Returns:
+        The text, with the port.
     """
     return f"Entering extended passive mode (|||{port}|)."

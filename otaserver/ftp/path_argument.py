@@ -1,4 +1,4 @@
-"""Paths as FTP clients write them: relative to a folder, with ``..``, and with a question."""
+"""Paths as FTP clients write them: relative, with ``..``, and with a manifest query."""
 
 import re
 from typing import NamedTuple
@@ -13,11 +13,11 @@ _LIST_OPTIONS = re.compile(rb"(?:-[A-Za-z0-9]+(?: +|\Z))+")
 
 
 class Location(NamedTuple):
-    """What a command asks for.
+    """What a command's path refers to.
 
     Attributes:
-        path: where it is.
-        query: what follows ``manifest.json?``.
+        path: the path in the release tree.
+        query: what follows ``manifest.json?``; empty if there is no query.
     """
 
     path: TreePath
@@ -25,17 +25,21 @@ class Location(NamedTuple):
 
 
 def resolve(folder: tuple[str, ...], argument: bytes) -> Location:
-    """Find out where a path leads.
+    """Resolve a path against the working directory.
 
-    Nothing in a path is an escape, so ``%`` and ``?`` are parts of names; only
-    ``manifest.json?`` begins a device's question. The way up ends at the root.
+    FTP paths have no escapes, so ``%`` and ``?`` are ordinary characters in names;
+    only ``manifest.json?`` introduces a device's query. ``..`` at the root stays
+    at the root.
 
     Args:
-        folder: the names on the way to the current folder.
-        argument: the path; an empty one is the current folder.
+        folder: the names along the path from the root to the working directory.
+        argument: the path; an empty one means the working directory.
+
+    Returns:
+        The absolute path, and the query if there is one.
 
     Raises:
-        otaserver.catalogue.paths.BadPath: it can't be a path in a tree.
+        otaserver.catalogue.paths.BadPath: the path is malformed.
     """
     question = _QUESTION.fullmatch(argument)
     path, query = (question["path"], question["query"]) if question else (argument, b"")
@@ -51,10 +55,13 @@ def resolve(folder: tuple[str, ...], argument: bytes) -> Location:
 
 
 def without_options(argument: bytes) -> bytes:
-    """Drop what clients write before a path as if LIST were ``ls``.
+    """Strip the ``ls`` options that some clients send with LIST and NLST.
 
     Args:
-        argument: such as ``-la flash``.
+        argument: the argument as sent, such as ``-la flash``.
+
+    Returns:
+        The path alone; empty if there were only options.
     """
     match = _LIST_OPTIONS.match(argument)
     return argument[match.end() :] if match else argument

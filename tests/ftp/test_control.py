@@ -291,7 +291,7 @@ class TestHostileInput:
         "line", [b"", b"\x00", b"\xff\xff\xff", b" NOOP", b"NO\x00OP", b"N\xc3\xb6OP", b"12345"]
     )
     def test_lines_that_are_no_command(self, client: Client, line: bytes) -> None:
-        assert client.send(line + b"\r\n") == ["500 That is no command."]
+        assert client.send(line + b"\r\n") == ["500 That is not a command."]
         assert client.code("NOOP") == 200
 
     @pytest.mark.parametrize(

@@ -1,4 +1,7 @@
-"""Commands that say who is there, and where (RFC 959, section 4.1.1)."""
+"""Log-in and navigation commands (RFC 959, section 4.1.1).
+
+See `otaserver.ftp.commands.Obey` for the arguments of every command.
+"""
 
 from typing import cast
 
@@ -17,20 +20,20 @@ MAX_NAME_LENGTH = 255
 
 
 def user(session: Session, argument: bytes) -> None:
-    """USER: begin to log in, as somebody else if need be."""
+    """USER: start a log-in; whoever was logged in before is logged out."""
     name = text_of(argument)
     if len(name) > MAX_NAME_LENGTH:
-        raise Refused(501, f"A name is of {MAX_NAME_LENGTH} characters at most.")
+        raise Refused(501, f"The user name is longer than {MAX_NAME_LENGTH} characters.")
     session.log_out()
     session.user_name = name
     if is_anonymous(name):
-        session.reply(331, "Send your e-mail address, or anything, as the password.")
+        session.reply(331, "Send your e-mail address, or anything else, as the password.")
     else:
         session.reply(331, "Send the password.")
 
 
 async def password(session: Session, argument: bytes) -> None:
-    """PASS: log in; a wrong answer takes its time."""
+    """PASS: finish the log-in; a failed one is answered with a delay."""
     name, session.user_name = session.user_name, None
     if name is None:
         raise Refused(503, "Send USER first.")
@@ -50,28 +53,28 @@ async def _refuse_login(session: Session) -> None:
     session.failures += 1
     await deferLater(session.site.listener.clock, policy.delay_s)
     if policy.is_last(session.failures):
-        session.hang_up(421, "That was one failed log-in too many; good-bye.")
+        session.hang_up(421, "Too many failed log-ins; good-bye.")
     else:
         session.reply(530, "The log-in failed. Log in as anonymous.")
 
 
 def account(session: Session, argument: bytes) -> None:
-    """ACCT: nobody needs one."""
+    """ACCT: accepted, but not needed."""
     session.reply(202, "No account is needed.")
 
 
 def quit(session: Session, argument: bytes) -> None:
-    """QUIT: good-bye; it waits for a transfer that goes on."""
+    """QUIT: close the connection, once a transfer in progress has ended."""
     session.hang_up(221, "Good-bye.")
 
 
 def change_folder(session: Session, argument: bytes) -> None:
-    """CWD: go to another folder."""
+    """CWD: change the working directory."""
     _enter(session, resolve(session.folder, argument))
 
 
 def go_up(session: Session, argument: bytes) -> None:
-    """CDUP: go to the folder above; above the root is the root."""
+    """CDUP: change to the parent directory; the root is its own parent."""
     _enter(session, Location(TreePath(session.folder[:-1], True)))
 
 
@@ -79,19 +82,19 @@ def _enter(session: Session, location: Location) -> None:
     assert session.shell is not None
     session.shell.folder(location.path)
     session.folder = location.path.names
-    session.reply(250, "You are there.")
+    session.reply(250, "The working directory has changed.")
 
 
 def storing(session: Session, argument: bytes) -> None:
-    """STOR and its like: what takes an account that nobody has."""
+    """STOR and other commands that store files: refused, because the site is read-only."""
     raise Refused(532, "This site is read-only.")
 
 
 def changing(session: Session, argument: bytes) -> None:
-    """DELE and its like: what nobody may do."""
+    """DELE and other commands that change files: refused, because the site is read-only."""
     raise Refused(550, "This site is read-only.")
 
 
 def not_implemented(session: Session, argument: bytes) -> None:
-    """AUTH and others: commands of the standards that this site does not have."""
+    """AUTH and other standard commands that this server does not implement."""
     raise Refused(502, "This command is not implemented.")

@@ -1,4 +1,20 @@
-"""The table of commands: what there is, who may use it, and what does it."""
+"""The table of commands: their names, who may use them, and the functions behind them.
+
+Every command is a function of type `Obey`, which takes two arguments:
+
+Args:
+    session: the client's session, which replies go through.
+    argument: the bytes that follow the command's name and one space; empty if there
+        are none. `Command.check` has already decided whether there may be any.
+
+Returns:
+    None once the command has been replied to; a coroutine if it takes time. Until
+    the coroutine ends, the next command waits.
+
+Raises:
+    OTAServerError: the command fails; `otaserver.ftp.errors.code_and_text` finds
+        the reply for it.
+"""
 
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
@@ -13,12 +29,12 @@ from otaserver.ftp import transfer_commands as transfers
 from otaserver.ftp.errors import Refused
 from otaserver.ftp.session import Session
 
-# What takes its time is a coroutine; until it ends, the next command waits.
+# What a command does: see the module's docstring for its arguments and result.
 Obey = Callable[[Session, bytes], "Coroutine[Any, Any, None] | None"]
 
 
 class Argument(Enum):
-    """Whether a command has an argument."""
+    """Whether a command takes an argument."""
 
     NONE = "none"
     OPTIONAL = "optional"
@@ -30,9 +46,9 @@ class Command:
     """One row of the table.
 
     Attributes:
-        obey: does it.
-        argument: whether it has an argument.
-        needs_login: whether only who has logged in may use it.
+        obey: carries out the command.
+        argument: whether the command takes an argument.
+        needs_login: whether the client must be logged in.
     """
 
     obey: Obey
@@ -40,10 +56,15 @@ class Command:
     needs_login: bool
 
     def check(self, argument: bytes, is_logged_in: bool) -> None:
-        """See whether the command can be done at all.
+        """Check that a client may use the command, with this argument or without one.
+
+        Args:
+            argument: the argument as sent; empty if there is none.
+            is_logged_in: whether the client is logged in.
 
         Raises:
-            Refused: it can't.
+            Refused: the client must log in first (530), or the argument is missing or
+                unexpected (501).
         """
         if self.needs_login and not is_logged_in:
             raise Refused(530, "Log in first.")
@@ -62,10 +83,10 @@ def _user(obey: Obey, argument: Argument) -> Command:
 
 
 def _help(session: Session, argument: bytes) -> None:
-    """HELP: which commands there are."""
+    """HELP: list the commands."""
     verbs = sorted(COMMANDS)
     lines = [" ".join(verbs[start : start + 10]) for start in range(0, len(verbs), 10)]
-    session.long_reply(214, "The commands:", lines, "That is all.")
+    session.long_reply(214, "The commands are:", lines, "End of the list.")
 
 
 _NONE, _OPTIONAL, _REQUIRED = Argument
@@ -109,14 +130,14 @@ COMMANDS: Mapping[str, Command] = MappingProxyType(
         "OPTS": _anybody(information.options, _REQUIRED),
         "HELP": _anybody(_help, _OPTIONAL),
         "NOOP": _anybody(information.nothing, _NONE),
-        # Nobody can write yet. RFC 959, section 5.4, has 532 for what stores
-        # files, and 550 for the rest.
+        # The site is read-only. RFC 959, section 5.4, assigns 532 to commands that
+        # store files, and 550 to the others.
         **{verb: _user(access.storing, _OPTIONAL) for verb in ("STOR", "STOU", "APPE", "RNTO")},
         **{
             verb: _user(access.changing, _OPTIONAL)
             for verb in ("DELE", "RNFR", "MKD", "XMKD", "RMD", "XRMD", "MFMT", "MFCT", "MFF")
         },
-        # RFC 4217: what a client asks who would rather use TLS.
+        # RFC 4217: commands that a client tries when it would prefer TLS.
         **{
             verb: _anybody(access.not_implemented, _OPTIONAL)
             for verb in ("AUTH", "PBSZ", "PROT", "CCC", "REIN", "SMNT", "SITE")

@@ -1,4 +1,7 @@
-"""Commands that are answered over the session connection (RFC 959, 2389 and 3659)."""
+"""Commands answered over the control connection (RFC 959, RFC 2389 and RFC 3659).
+
+See `otaserver.ftp.commands.Obey` for the arguments of every command.
+"""
 
 from collections.abc import Coroutine
 from typing import Any
@@ -22,13 +25,13 @@ from otaserver.service import Found, ManifestRequest
 
 
 async def size(session: Session, argument: bytes) -> None:
-    """SIZE: how many bytes RETR would send, in any type (RFC 3659, section 4)."""
+    """SIZE: report how many bytes RETR would send, whatever the TYPE (RFC 3659, section 4)."""
     shell, found = _find(session, argument)
     session.reply(213, str(await shell.size_bytes(found, session.base_url)))
 
 
 def modification_time(session: Session, argument: bytes) -> None:
-    """MDTM: when something changed (RFC 3659, section 3)."""
+    """MDTM: report a modification time (RFC 3659, section 3)."""
     _, found = _find(session, argument)
     if isinstance(found, ManifestRequest):
         session.reply(213, time_value(manifest_mtime_s(found.folder)))
@@ -37,27 +40,27 @@ def modification_time(session: Session, argument: bytes) -> None:
 
 
 async def facts(session: Session, argument: bytes) -> None:
-    """MLST: the facts of one file or folder (RFC 3659, section 7)."""
+    """MLST: report the facts of one file or folder (RFC 3659, section 7)."""
     shell, found = _find(session, argument)
     entry = await shell.entry(found, session.base_url)
     path = "/" + "/".join(resolve(session.folder, argument).path.names)
     line = f"{facts_of(entry, session.facts)} {path}"
-    session.long_reply(250, "What is known:", [line], "That is all.")
+    session.long_reply(250, "The facts are:", [line], "End of the facts.")
 
 
 def working_folder(session: Session, argument: bytes) -> None:
-    """PWD: where the client is."""
+    """PWD: report the working directory."""
     session.reply(257, quoted_path(session.folder))
 
 
 def status(session: Session, argument: bytes) -> "Coroutine[Any, Any, None] | None":
-    """STAT: how things are, or a listing over the session connection."""
+    """STAT: report the session's status, or list a path over the control connection."""
     if argument:
         return _list_as_reply(session, without_options(argument))
-    lines = [f"You come from {session.peer_host or 'this machine'}, and are logged in."]
+    lines = [f"You are connected from {session.peer_host or 'this machine'}, and logged in."]
     if session.data is not None:
         lines.append(f"A data connection is open; {session.data.sent_bytes} bytes have arrived.")
-    session.long_reply(211, "How things are:", lines, "That is all.")
+    session.long_reply(211, "The status is:", lines, "End of the status.")
     return None
 
 
@@ -66,28 +69,28 @@ async def _list_as_reply(session: Session, path: bytes) -> None:
     form = unix_form(session.site.now_s)
     listing = await shell.listing(found, session.base_url, form)
     code = 212 if isinstance(found, Folder) else 213
-    session.long_reply(code, "What is there:", _lines(listing), "That is all.")
+    session.long_reply(code, "The listing is:", _lines(listing), "End of the listing.")
 
 
 def _lines(listing: bytes) -> list[str]:
-    # Names may have in them what Python, but nothing in FTP, takes for line ends.
+    # Not splitlines(): it also splits at characters that FTP allows in names.
     return listing.decode().removesuffix("\r\n").split("\r\n") if listing else []
 
 
 def system(session: Session, argument: bytes) -> None:
-    """SYST: what LIST looks like."""
+    """SYST: report which system's format LIST uses."""
     session.reply(215, "UNIX Type: L8")
 
 
 def features(session: Session, argument: bytes) -> None:
-    """FEAT: what there is beyond RFC 959 (RFC 2389, section 3)."""
+    """FEAT: list the extensions to RFC 959 (RFC 2389, section 3)."""
     told_facts = "".join(f"{fact}{'*' * (fact in session.facts)};" for fact in FACTS)
     lines = ["EPRT", "EPSV", "MDTM", f"MLST {told_facts}", "REST STREAM", "SIZE", "TVFS", "UTF8"]
-    session.long_reply(211, "There is:", lines, "That is all.")
+    session.long_reply(211, "The extensions are:", lines, "End of the list.")
 
 
 def options(session: Session, argument: bytes) -> None:
-    """OPTS: which facts to tell; names are in UTF-8 in any case (RFC 2389, 2640)."""
+    """OPTS: choose the facts to report; names are always in UTF-8 (RFC 2389, RFC 2640)."""
     verb, _, rest = text_of(argument).partition(" ")
     if verb.upper() == "MLST":
         session.facts = wanted_facts(rest)
@@ -95,11 +98,11 @@ def options(session: Session, argument: bytes) -> None:
     elif verb.upper() == "UTF8" and rest.upper() in ("", "ON"):
         session.reply(200, "Names are in UTF-8.")
     else:
-        raise Refused(501, "There is OPTS UTF8 ON, and OPTS MLST.")
+        raise Refused(501, "Only OPTS UTF8 ON and OPTS MLST are supported.")
 
 
 def nothing(session: Session, argument: bytes) -> None:
-    """NOOP: show that somebody is there."""
+    """NOOP: show that the server is responding."""
     session.reply(200, "Yes.")
 
 

@@ -1,4 +1,7 @@
-"""Commands that send something over a data connection (RFC 959, section 4.1.3; RFC 3659)."""
+"""Commands that transfer data (RFC 959, section 4.1.3; RFC 3659).
+
+See `otaserver.ftp.commands.Obey` for the arguments of every command.
+"""
 
 import re
 from collections.abc import Awaitable, Callable
@@ -12,18 +15,18 @@ from otaserver.ftp.session import Session
 from otaserver.ftp.shell import Download, ReadOnlyShell, bytes_download
 from otaserver.wire.events import Served
 
-# More digits than the length of any file has.
+# Enough digits for the length of any file.
 _OFFSET = re.compile(rb"[0-9]{1,18}")
 
 _Prepare = Callable[[ReadOnlyShell, int], Awaitable[Download]]
 
 
 def restart(session: Session, argument: bytes) -> None:
-    """REST: where the next transfer begins (RFC 3659, section 5)."""
+    """REST: set the offset at which the next transfer starts (RFC 3659, section 5)."""
     if not _OFFSET.fullmatch(argument):
         raise Refused(501, "REST takes an offset in bytes.")
     session.offset_bytes = int(argument)
-    session.reply(350, f"The next transfer begins at {session.offset_bytes}.")
+    session.reply(350, f"The next transfer starts at byte {session.offset_bytes}.")
 
 
 async def retrieve(session: Session, argument: bytes) -> None:
@@ -37,7 +40,7 @@ async def retrieve(session: Session, argument: bytes) -> None:
 
 
 async def list_(session: Session, argument: bytes) -> None:
-    """LIST: a folder as people read it."""
+    """LIST: list a folder in the format of ``ls -l``."""
     path = without_options(argument)
 
     async def prepare(shell: ReadOnlyShell, offset: int) -> Download:
@@ -49,7 +52,7 @@ async def list_(session: Session, argument: bytes) -> None:
 
 
 async def list_names(session: Session, argument: bytes) -> None:
-    """NLST: the names in a folder, as they can be asked for."""
+    """NLST: list the names in a folder, ready to be used as arguments."""
     path = without_options(argument)
 
     async def prepare(shell: ReadOnlyShell, offset: int) -> Download:
@@ -63,13 +66,13 @@ async def list_names(session: Session, argument: bytes) -> None:
 
 
 async def list_facts(session: Session, argument: bytes) -> None:
-    """MLSD: a folder as programs read it."""
+    """MLSD: list a folder in machine-readable form (RFC 3659, section 7)."""
 
     async def prepare(shell: ReadOnlyShell, offset: int) -> Download:
         found = shell.find(*resolve(session.folder, argument))
         if not isinstance(found, Folder):
             # RFC 3659, section 7.2.1.
-            raise Refused(501, "That is no folder.")
+            raise Refused(501, "That is not a folder.")
         form = facts_form(session.facts)
         return bytes_download(await shell.listing(found, session.base_url, form))
 
@@ -77,24 +80,24 @@ async def list_facts(session: Session, argument: bytes) -> None:
 
 
 def abort(session: Session, argument: bytes) -> None:
-    """ABOR: what it ends has ended already, so this closes what is left over."""
+    """ABOR: close an unused data connection; a transfer has been aborted before this runs."""
     session.close_data()
     session.reply(226, "Nothing is being transferred.")
 
 
 def allocate(session: Session, argument: bytes) -> None:
-    """ALLO: nothing has to be allocated."""
-    session.reply(202, "That is not needed.")
+    """ALLO: accepted, but not needed."""
+    session.reply(202, "No space needs to be allocated.")
 
 
 async def _send(session: Session, verb: str, argument: bytes, prepare: _Prepare) -> None:
-    """Do a transfer from its command to its last reply; its data connection ends with it."""
+    """Run a transfer, from its command to its last reply, and close its data connection."""
     offset, session.offset_bytes = session.offset_bytes, 0
     listener = session.site.listener
     began_s = listener.clock.seconds()
     data, shell = session.data, session.shell
     code, size_bytes = 426, 0
-    # Now: if the connection is lost, the session with its folder ends first.
+    # Built now: if the connection is lost, the session and its folder are reset first.
     path = session.absolute(argument)
     try:
         if data is None or shell is None:

@@ -1,4 +1,4 @@
-"""Folders as FTP lists them: for people (LIST), and for programs (NLST, MLSD, MLST)."""
+"""The formats of FTP listings: for people (LIST) and for programs (NLST, MLSD, MLST)."""
 
 from collections.abc import Callable, Iterable
 from hashlib import blake2b
@@ -7,13 +7,13 @@ from typing import NamedTuple
 
 from otaserver.catalogue.model import MANIFEST_NAME, File, Folder
 
-# RFC 3659, section 7.5. The order is that in which they are written.
+# RFC 3659, section 7.5, in the order in which they are written.
 FACTS = ("type", "size", "modify", "perm", "unique")
 
-# Beyond this, LIST tells the year in place of the time of the day, as ls does.
+# For older files, LIST shows the year instead of the time of day, as ls does.
 _RECENT_S = 182 * 86400
 
-# In English, whatever the machine speaks: clients look these up.
+# In English, whatever the locale: clients parse these.
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
@@ -23,9 +23,10 @@ class Entry(NamedTuple):
     Attributes:
         name: the name in its folder.
         is_folder: whether it is a folder.
-        size_bytes: its length; of a folder, 0.
-        mtime_s: when it changed, in seconds since 1970.
-        unique: a text that no other entry of the tree has.
+        size_bytes: the size in bytes; 0 for a folder.
+        mtime_s: when it last changed, in seconds since 1970.
+        unique: an identifier that no other entry of the tree has (RFC 3659,
+            section 7.5.2).
     """
 
     name: str
@@ -35,35 +36,59 @@ class Entry(NamedTuple):
     unique: str
 
 
-# How a listing is written: its entries become bytes.
+# Encodes the entries of a listing as bytes.
 Form = Callable[[Iterable[Entry]], bytes]
 
 
 def file_entry(file: File) -> Entry:
-    """Describe a file."""
+    """Make the entry of a file.
+
+    Args:
+        file: the file.
+
+    Returns:
+        Its entry.
+    """
     unique = f"{file.stamp.device:x}g{file.stamp.inode:x}"
     return Entry(file.name, False, file.size_bytes, file.mtime_s, unique)
 
 
 def folder_entry(folder: Folder) -> Entry:
-    """Describe a folder."""
+    """Make the entry of a folder.
+
+    Args:
+        folder: the folder.
+
+    Returns:
+        Its entry.
+    """
     return Entry(folder.name, True, 0, folder.mtime_s, _unique(f"{folder.path}/"))
 
 
 def manifest_entry(folder: Folder, size_bytes: int) -> Entry:
-    """Describe a release tree's manifest.
+    """Make the entry of a release tree's manifest.
 
     Args:
         folder: the release tree.
-        size_bytes: how long the manifest is that a client gets who says nothing
-            of itself.
+        size_bytes: the size of the manifest that is sent for a request without a
+            query, in bytes.
+
+    Returns:
+        The manifest's entry.
     """
     unique = _unique(f"{folder.path}/{MANIFEST_NAME}")
     return Entry(MANIFEST_NAME, False, size_bytes, manifest_mtime_s(folder), unique)
 
 
 def manifest_mtime_s(folder: Folder) -> int:
-    """Tell when a release tree's manifests last changed, in seconds since 1970."""
+    """Find out when a release tree's manifests last changed.
+
+    Args:
+        folder: the release tree.
+
+    Returns:
+        The time in seconds since 1970.
+    """
     times_s = [folder.mtime_s]
     if folder.tree is not None and folder.tree.newest_release is not None:
         files = folder.tree.newest_release.files.values()
@@ -77,12 +102,15 @@ def manifest_mtime_s(folder: Folder) -> int:
 def entries_of(folder: Folder, manifest_bytes: int | None) -> list[Entry]:
     """List a folder.
 
-    A name with a line end in it can't be told in FTP, nor asked for: it does
-    not exist here.
+    FTP can neither list nor request a name that contains a line break, so such
+    names are left out.
 
     Args:
         folder: the folder.
-        manifest_bytes: the length of its manifest; None where it has none.
+        manifest_bytes: the size of its manifest in bytes; None if it has none.
+
+    Returns:
+        Its entries: folders, then the manifest, then files.
     """
     entries = [folder_entry(inner) for inner in folder.folders.values()]
     if manifest_bytes is not None:
@@ -92,24 +120,37 @@ def entries_of(folder: Folder, manifest_bytes: int | None) -> list[Entry]:
 
 
 def is_tellable(name: str) -> bool:
-    """Tell whether a name fits into one line."""
+    """Return whether FTP can express a name, that is, whether it fits on one line.
+
+    Args:
+        name: the name of a file or folder.
+
+    Returns:
+        False if it contains a line break.
+    """
     return "\n" not in name and "\r" not in name
 
 
 def names_form(prefix: str) -> Form:
-    """NLST: names that can be used as arguments as they are (RFC 1123, section 4.1.2.7).
+    """NLST: names that can be used as arguments unchanged (RFC 1123, section 4.1.2.7).
 
     Args:
-        prefix: what stands before each, such as ``flash/``.
+        prefix: prepended to each name, such as ``flash/``.
+
+    Returns:
+        The encoder for such a listing.
     """
     return lambda entries: "".join(f"{prefix}{entry.name}\r\n" for entry in entries).encode()
 
 
 def unix_form(now_s: float) -> Form:
-    """LIST: as ``ls -l`` of a Unix system writes it, with times in UTC.
+    """LIST: the format of ``ls -l`` on Unix, with times in UTC.
 
     Args:
-        now_s: the time, in seconds since 1970.
+        now_s: the current time, in seconds since 1970.
+
+    Returns:
+        The encoder for such a listing.
     """
     return lambda entries: "".join(f"{unix_line(entry, now_s)}\r\n" for entry in entries).encode()
 
@@ -118,7 +159,10 @@ def facts_form(facts: Iterable[str]) -> Form:
     """MLSD: a line of facts for each entry (RFC 3659, section 7).
 
     Args:
-        facts: those that are wanted.
+        facts: the names of the facts to include; others are left out.
+
+    Returns:
+        The encoder for such a listing.
     """
     wanted = frozenset(facts)
     return lambda entries: "".join(
@@ -127,11 +171,14 @@ def facts_form(facts: Iterable[str]) -> Form:
 
 
 def unix_line(entry: Entry, now_s: float) -> str:
-    """Write an entry as ``ls -l`` does.
+    """Format an entry as ``ls -l`` does.
 
     Args:
         entry: the entry.
-        now_s: the time, in seconds since 1970.
+        now_s: the current time, in seconds since 1970.
+
+    Returns:
+        The line, without a line break.
     """
     mode = "dr-xr-xr-x 2" if entry.is_folder else "-r--r--r-- 1"
     changed = gmtime(entry.mtime_s)
@@ -142,11 +189,14 @@ def unix_line(entry: Entry, now_s: float) -> str:
 
 
 def facts_of(entry: Entry, wanted: Iterable[str] = FACTS) -> str:
-    """Write an entry's facts, such as ``type=file;size=12;``.
+    """Format an entry's facts (RFC 3659, section 7.2).
 
     Args:
         entry: the entry.
-        wanted: those facts that are wanted.
+        wanted: the names of the facts to include.
+
+    Returns:
+        The facts, such as ``type=file;size=12;``.
     """
     facts = {
         "type": "dir" if entry.is_folder else "file",
@@ -160,24 +210,30 @@ def facts_of(entry: Entry, wanted: Iterable[str] = FACTS) -> str:
 
 
 def wanted_facts(argument: str) -> tuple[str, ...]:
-    """Read what ``OPTS MLST`` asks for; facts that are not known are ignored.
+    """Parse the facts requested by ``OPTS MLST`` (RFC 3659, section 7.9).
 
     Args:
-        argument: names, each followed by ``;`` (RFC 3659, section 7.9).
+        argument: names of facts, each followed by ``;``; unknown ones are ignored.
+
+    Returns:
+        The names of the facts to report, in the order of `FACTS`.
     """
     asked = argument.lower().split(";")
     return tuple(name for name in FACTS if name in asked)
 
 
 def time_value(seconds: int) -> str:
-    """Write a time as RFC 3659, section 2.3, has it.
+    """Format a time-val (RFC 3659, section 2.3).
 
     Args:
-        seconds: since 1970.
+        seconds: the time in seconds since 1970.
+
+    Returns:
+        The time in UTC, as ``YYYYMMDDHHMMSS``.
     """
     return strftime("%Y%m%d%H%M%S", gmtime(seconds))
 
 
 def _unique(path: str) -> str:
-    """What stands for an entry that is not one file on disk."""
+    """Return an identifier for an entry that is not a single file on disk."""
     return f"p{blake2b(path.encode(), digest_size=8).hexdigest()}"

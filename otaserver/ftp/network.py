@@ -1,4 +1,4 @@
-"""Opening data connections: ports that wait for one client, and connections to one."""
+"""Opening data connections: listening for a client (passive mode) or connecting to it."""
 
 import errno
 import secrets
@@ -15,69 +15,72 @@ from zope.interface import implementer
 
 from otaserver.ftp.addresses import Address, canonical, is_ipv6
 
-# One client may come; a stranger or two may be turned away before it.
+# Only one client is accepted, but a few strangers may have to be turned away first.
 _BACKLOG = 5
 
-# How many ports are tried before a client is told that there is none.
+# How many ports are tried before giving up.
 _MAX_TRIES = 256
 
 
 class OpenPort(Protocol):
-    """A port that waits for a client.
+    """A port that is listening for a client.
 
     Attributes:
-        number: the port.
+        number: the TCP port.
     """
 
     number: int
 
     def close(self) -> None:
-        """Wait no longer."""
+        """Stop listening."""
 
 
 class Network(Protocol):
-    """Opens data connections for one site."""
+    """Opens data connections on behalf of the FTP server."""
 
     def listen(self, host: str, peer_host: str, protocol: Any) -> OpenPort:
-        """Wait for one client.
+        """Listen for one client.
 
         Args:
-            host: the address to wait at, such as the one that the client
-                reached, with its zone where it has one.
-            peer_host: the client's own address in canonical form; all others
-                are turned away.
-            protocol: is connected to the client.
+            host: the local address to listen at, usually the one that the client
+                reached, with its zone if it has one.
+            peer_host: the client's address in canonical form; connections from
+                other addresses are closed.
+            protocol: the protocol to connect to the client.
+
+        Returns:
+            The open port.
 
         Raises:
-            OSError: no port can be had.
+            OSError: no port can be opened.
         """
 
     def connect(
         self, address: Address, from_host: str, timeout_s: float, protocol: Any
     ) -> "Deferred[Any]":
-        """Connect to a client that waits.
+        """Connect to a client that is listening.
 
         Args:
-            address: where it waits.
-            from_host: the address to come from.
-            timeout_s: how long to try, in seconds.
-            protocol: is connected to the client.
+            address: where it is listening.
+            from_host: the local address to connect from.
+            timeout_s: when to give up, in seconds.
+            protocol: the protocol to connect to the client.
 
         Returns:
-            Fires when that is done; fails when it can't be, or is cancelled.
+            Fires once connected; fails if the connection fails or is cancelled.
         """
 
 
 class ReactorNetwork:
-    """The network as Twisted's reactor has it.
+    """A `Network` on top of Twisted's reactor.
 
-    A listening port of Twisted's own would write two lines to the log for each
-    transfer, and take any number of connections from anybody.
+    Twisted's own listening port would log two lines for each transfer, and accept
+    any number of connections from any address.
 
     Args:
         reactor: the reactor.
-        ports: the ports that may be opened.
-        choose: picks a number from 0 up and below the one that it is given.
+        ports: the TCP ports that may be opened.
+        choose: given a number, returns a random one from 0 up to, but excluding, it.
     """
 
     def __init__(
@@ -88,7 +91,7 @@ class ReactorNetwork:
         self._choose = choose
 
     def listen(self, host: str, peer_host: str, protocol: IProtocol) -> "PassivePort":
-        """Wait for one client; see `Network.listen`."""
+        """Listen for one client. See `Network.listen`."""
         listening = self._bound_socket(host)
         listening.listen(_BACKLOG)
         return PassivePort(self._reactor, listening, peer_host, protocol)
@@ -96,7 +99,7 @@ class ReactorNetwork:
     def connect(
         self, address: Address, from_host: str, timeout_s: float, protocol: IProtocol
     ) -> "Deferred[Any]":
-        """Connect to a client that waits; see `Network.connect`."""
+        """Connect to a client that is listening. See `Network.connect`."""
         kind = TCP6ClientEndpoint if is_ipv6(address.host) else TCP4ClientEndpoint
         endpoint: Any = kind(
             self._reactor, address.host, address.port, timeout_s, bindAddress=(from_host, 0)
@@ -108,7 +111,7 @@ class ReactorNetwork:
         family = socket.AF_INET6 if is_ipv6(host) else socket.AF_INET
         bound = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         try:
-            # Connections that ended a moment ago don't keep their port.
+            # A port whose last connection has just ended can be reused.
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             self._bind(bound, host)
         except OSError:
@@ -117,10 +120,10 @@ class ReactorNetwork:
         return bound
 
     def _bind(self, unbound: socket.socket, host: str) -> None:
-        """Take a port, from one on that nobody can foresee.
+        """Bind a free port, starting the search at an unpredictable one.
 
-        The system would find one as well, but takes the longer for it the more
-        connections have ended of late.
+        The kernel could choose one as well, but that gets slower the more
+        connections have recently ended.
         """
         count = len(self._ports)
         first = self._choose(count)
@@ -136,16 +139,16 @@ class ReactorNetwork:
 
 @implementer(IReadDescriptor)
 class PassivePort:
-    """A port that takes one connection, from one address, and closes.
+    """A listening port that accepts one connection from one address, then closes.
 
     Args:
-        reactor: tells when somebody has come.
-        listening: the socket, which this object closes.
-        peer_host: whom to take, in canonical form.
-        protocol: is connected to it.
+        reactor: watches the listening socket.
+        listening: the listening socket, which this object closes.
+        peer_host: the address to accept a connection from, in canonical form.
+        protocol: the protocol to connect to the client.
 
     Attributes:
-        number: the port.
+        number: the TCP port.
     """
 
     __slots__ = ("_listening", "_peer_host", "_protocol", "_reactor", "number")
@@ -161,21 +164,29 @@ class PassivePort:
         reactor.addReader(self)
 
     def fileno(self) -> int:
-        """Tell the reactor what to watch."""
+        """Return the descriptor to watch. See `IReadDescriptor`.
+
+        Returns:
+            The listening socket's file descriptor.
+        """
         return self._listening.fileno()
 
     def logPrefix(self) -> str:
-        """Name this in messages of the reactor's."""
+        """Name this port in the reactor's log messages. See `IReadDescriptor`.
+
+        Returns:
+            The name.
+        """
         return "FTP data port"
 
     def doRead(self) -> None:
-        """Take who has come, if it is the one, and turn away who is not."""
+        """Accept a connection, and close it if it comes from the wrong address."""
         try:
             client, address = self._listening.accept()
         except (BlockingIOError, InterruptedError, ConnectionAbortedError):
             return
         except OSError:
-            # Out of descriptors: to be called again and again would not help.
+            # Out of descriptors: the reactor would only call this again at once.
             self.close()
             return
         with client:
@@ -189,15 +200,19 @@ class PassivePort:
         try:
             self._reactor.adoptStreamConnection(client.fileno(), client.family, factory)
         except OSError:
-            # It has hung up already.
+            # The client has already disconnected.
             self._protocol.connectionLost(Failure(ConnectionLost()))
 
     def connectionLost(self, reason: Failure) -> None:
-        """Close, because the reactor stops."""
+        """Close because the reactor is stopping. See `IReadDescriptor`.
+
+        Args:
+            reason: why; ignored.
+        """
         self.close()
 
     def close(self) -> None:
-        """Wait no longer."""
+        """Stop listening."""
         if self._listening.fileno() >= 0:
             self._reactor.removeReader(self)
             self._listening.close()
@@ -205,21 +220,21 @@ class PassivePort:
 
 @implementer(IProtocolFactory)
 class _OneProtocol:
-    """A factory for one connection.
+    """A factory for a single connection.
 
     Args:
-        protocol: what is connected.
+        protocol: the connection's protocol.
     """
 
     def __init__(self, protocol: IProtocol) -> None:
         self._protocol = protocol
 
     def buildProtocol(self, address: object) -> IProtocol:
-        """Hand it out."""
+        """Return the protocol. See `IProtocolFactory`."""
         return self._protocol
 
     def doStart(self) -> None:
-        """Nothing has to be prepared."""
+        """Do nothing: there is nothing to set up."""
 
     def doStop(self) -> None:
-        """Nothing is left to be closed."""
+        """Do nothing: there is nothing to clean up."""

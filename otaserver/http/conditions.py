@@ -11,13 +11,13 @@ _BYTE_RANGE = re.compile(
     r"bytes\s*=\s*(?P<first>[0-9]{0,4000})-(?P<last>[0-9]{0,4000})\s*", re.ASCII
 )
 
-# How a header of the request is asked for: by its name, joined where it is
-# repeated; None where there is none.
+# Looks up a header of the request by name: the values of a repeated one are joined
+# with commas; None if the request does not have it.
 HeaderLookup = Callable[[str], str | None]
 
 
 class Precondition(Enum):
-    """What a request's conditions come to."""
+    """The outcome of evaluating a request's conditions."""
 
     HOLDS = "holds"
     NOT_MODIFIED = "not modified"
@@ -25,14 +25,17 @@ class Precondition(Enum):
 
 
 class UnsatisfiableRange(Exception):
-    """No byte of the file is in the range that is asked for."""
+    """The requested range contains no byte of the file (RFC 9110, section 15.5.17)."""
 
 
 def http_date(seconds: int) -> str:
-    """Write a time as HTTP does.
+    """Format an HTTP date (RFC 9110, section 5.6.7).
 
     Args:
-        seconds: since 1970, in a year of four digits.
+        seconds: the time in seconds since 1970, in a year with four digits.
+
+    Returns:
+        The date, such as ``Sun, 06 Nov 1994 08:49:37 GMT``.
     """
     return formatdate(seconds, usegmt=True)
 
@@ -42,8 +45,11 @@ def precondition(header: HeaderLookup, etag: str, mtime_s: int | None) -> Precon
 
     Args:
         header: looks up a header of the request.
-        etag: the strong entity tag of what would be sent, with its quotes.
-        mtime_s: when that changed, in seconds since 1970, where it is known.
+        etag: the strong entity tag of what would be sent, including its quotes.
+        mtime_s: when that last changed, in seconds since 1970; None if unknown.
+
+    Returns:
+        Whether to send the content, answer 304, or answer 412.
     """
     if_match = header("If-Match")
     if if_match is not None:
@@ -67,21 +73,22 @@ def precondition(header: HeaderLookup, etag: str, mtime_s: int | None) -> Precon
 def wanted_range(
     header: HeaderLookup, size_bytes: int, etag: str, mtime_s: int
 ) -> tuple[int, int] | None:
-    """Find out which part of a file is asked for.
+    """Find out which part of a file is requested (RFC 9110, section 14.2).
 
-    A request for several parts, or in another unit, gets the whole, as RFC 9110
-    allows; so does one whose If-Range names another content.
+    A request for several ranges, or in a unit other than bytes, is answered with
+    the whole file, as RFC 9110 allows; so is one whose If-Range does not match.
 
     Args:
         header: looks up a header of the request.
-        size_bytes: the length of the file.
-        etag, mtime_s: what If-Range is held against.
+        size_bytes: the size of the file, in bytes.
+        etag: the file's strong entity tag, including its quotes, for If-Range.
+        mtime_s: when the file last changed, in seconds since 1970, for If-Range.
 
     Returns:
         The offset and the length, in bytes; None for the whole file.
 
     Raises:
-        UnsatisfiableRange: no byte of the file is in the range.
+        UnsatisfiableRange: the range contains no byte of the file.
     """
     asked = header("Range")
     if asked is None or not _if_range_holds(header("If-Range"), etag, mtime_s):
@@ -120,10 +127,10 @@ def _if_range_holds(if_range: str | None, etag: str, mtime_s: int) -> bool:
 
 
 def _lists(header: str, etag: str, weakly: bool) -> bool:
-    """Tell whether a list of entity tags names this one, or anything (``*``)."""
+    """Return whether a list of entity tags contains this one, or is ``*``."""
     if header.strip() == "*":
         return True
-    # What lies between the tags is not looked at: one pass, whatever a client sends.
+    # What separates the tags is not checked: a single pass, whatever a client sends.
     return any(
         tag["tag"] == etag and (weakly or not tag["weak"]) for tag in _ENTITY_TAG.finditer(header)
     )
@@ -136,5 +143,5 @@ def _seconds(date: str | None) -> int | None:
         time = parsedate_to_datetime(date)
         return int(time.replace(tzinfo=time.tzinfo or timezone.utc).timestamp())
     except (ValueError, TypeError, OverflowError, IndexError):
-        # What is no date is ignored: RFC 9110, section 13.1.3.
+        # A malformed date is ignored: RFC 9110, section 13.1.3.
         return None

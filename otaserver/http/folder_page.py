@@ -1,4 +1,4 @@
-"""A folder of the tree as a page to click through."""
+"""A folder of the tree as an HTML page, for browsing."""
 
 from html import escape
 from string import Template
@@ -27,7 +27,7 @@ tr + tr { border-top: 1px solid #8884 }
 <body>
 <h1>$title</h1>
 <table>
-<tr><th>Name</th><th>Bytes</th><th>Changed (UTC)</th></tr>
+<tr><th>Name</th><th>Bytes</th><th>Modified (UTC)</th></tr>
 $rows
 </table>
 </body>
@@ -36,13 +36,13 @@ $rows
 
 
 def folder_page(folder: Folder) -> bytes:
-    """Draw a folder.
+    """Render a folder as an HTML page.
 
     Args:
         folder: a folder in the catalogue.
 
     Returns:
-        An HTML page in UTF-8.
+        The page in UTF-8.
     """
     rows = [_row("../", "", "")] if folder.path else []
     if folder.tree is not None:
@@ -57,7 +57,7 @@ def folder_page(folder: Folder) -> bytes:
 
 
 def _row(name: str, size: str, changed: str) -> str:
-    # The "./" keeps a name with a colon in it from being read as a scheme.
+    # Without the "./", a name with a colon in it would be read as a URL scheme.
     link = f'<a href="./{quote(name)}">{escape(name)}</a>'
     return f"<tr><td>{link}</td><td>{size}</td><td>{changed}</td></tr>"
 

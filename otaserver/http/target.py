@@ -1,4 +1,4 @@
-"""What a request line and a Host header ask for (RFC 9112, section 3)."""
+"""Parsing the request target and the Host header (RFC 9112, section 3)."""
 
 import re
 from ipaddress import AddressValueError, IPv6Address
@@ -23,12 +23,12 @@ class BadTarget(OTAServerError):
 
 
 class Target(NamedTuple):
-    """What is asked for.
+    """A parsed request target.
 
     Attributes:
-        path: where it is.
-        query: what follows the ``?``.
-        authority: the host, if the request line itself names one.
+        path: the path in the release tree.
+        query: what follows the ``?``; empty if there is nothing.
+        authority: the host, if the target is an absolute URL; otherwise None.
     """
 
     path: TreePath
@@ -37,16 +37,18 @@ class Target(NamedTuple):
 
 
 def parse_target(raw: bytes) -> Target:
-    """Parse a request's target.
+    """Parse a request target (RFC 9112, section 3.2).
 
     Args:
-        raw: such as ``/1.0.1/flash/main.py``, or ``http://host/manifest.json?…``.
+        raw: the target as sent, such as ``/1.0.1/flash/main.py``, or
+            ``http://host/manifest.json?…``.
 
     Returns:
         The target.
 
     Raises:
-        BadTarget: it is neither a path nor an absolute URL, or has a bad escape.
+        BadTarget: it is neither a path nor an absolute URL, or contains a malformed
+            escape.
         otaserver.catalogue.paths.BadPath: the path in it is malformed.
     """
     authority = None
@@ -66,23 +68,23 @@ def parse_target(raw: bytes) -> Target:
 
 
 def checked_host(raw: bytes) -> str:
-    """Check a Host header, which becomes a part of URLs.
+    """Validate a Host header, because it becomes part of URLs (RFC 9110, section 7.2).
 
     Args:
-        raw: a name or an address, with or without a port.
+        raw: a host name or an IP address, with or without a port.
 
     Returns:
-        The same as text.
+        The header as text, unchanged.
 
     Raises:
-        BadTarget: it is malformed.
+        BadTarget: the header is malformed.
     """
     match = _HOST.fullmatch(raw.decode("latin-1"))
     if match is None or (match["port"] and not 0 < int(match["port"]) < 65536):
-        raise BadTarget("The request names no valid host.")
+        raise BadTarget("The request does not name a valid host.")
     if match["v6"]:
         try:
             IPv6Address(match["v6"])
         except AddressValueError as error:
-            raise BadTarget("The request names no valid IPv6 address.") from error
+            raise BadTarget("The request does not name a valid IPv6 address.") from error
     return match[0]

@@ -1,4 +1,4 @@
-"""A cache that holds at most so many bytes."""
+"""A cache with a limit on the memory it uses."""
 
 from collections import OrderedDict
 from collections.abc import Hashable
@@ -7,15 +7,16 @@ from typing import Generic, TypeVar
 _K = TypeVar("_K", bound=Hashable)
 _V = TypeVar("_V")
 
-# What an entry costs beside its value: keys, links and objects.
+# The memory an entry takes in addition to its value: key, links and objects.
 ENTRY_OVERHEAD_BYTES = 1024
 
 
 class ByteCache(Generic[_K, _V]):
-    """Values by key; the ones not asked for longest go first.
+    """A mapping that evicts the least recently used values when it is full.
 
     Args:
-        max_bytes: how much all values may take, with an allowance for each entry.
+        max_bytes: how much memory all values may take, in bytes, including
+            `ENTRY_OVERHEAD_BYTES` for each.
     """
 
     def __init__(self, max_bytes: int) -> None:
@@ -24,7 +25,14 @@ class ByteCache(Generic[_K, _V]):
         self._entries: OrderedDict[_K, tuple[_V, int]] = OrderedDict()
 
     def get(self, key: _K) -> _V | None:
-        """Find a value."""
+        """Look up a value, and mark it as the most recently used.
+
+        Args:
+            key: the value's key.
+
+        Returns:
+            The value; None if the cache does not hold it.
+        """
         entry = self._entries.get(key)
         if entry is None:
             return None
@@ -32,12 +40,12 @@ class ByteCache(Generic[_K, _V]):
         return entry[0]
 
     def put(self, key: _K, value: _V, size_bytes: int) -> None:
-        """Keep a value, unless it alone would fill the cache.
+        """Add a value, unless it is too large for the whole cache.
 
         Args:
-            key: a key that the cache does not hold.
-            value: what to keep.
-            size_bytes: how much memory the value takes.
+            key: the value's key; if the cache already holds it, nothing changes.
+            value: the value.
+            size_bytes: how much memory the value takes, in bytes.
         """
         cost_bytes = size_bytes + ENTRY_OVERHEAD_BYTES
         if cost_bytes > self._max_bytes or key in self._entries:
@@ -49,7 +57,7 @@ class ByteCache(Generic[_K, _V]):
             self._size_bytes -= freed_bytes
 
     def clear(self) -> None:
-        """Drop everything."""
+        """Remove all values."""
         self._entries.clear()
         self._size_bytes = 0
 

@@ -1,4 +1,4 @@
-"""The command line of ``twistd otaserver``, and what can be checked before a start."""
+"""The command line of ``twistd otaserver``, and the checks made before anything starts."""
 
 import re
 import sys
@@ -13,7 +13,7 @@ from twisted.python import usage
 from otaserver.http.target import BadTarget, checked_host
 from otaserver.startup import CannotStart, check_root
 
-# RFC 3986, section 3.3, has the characters of a path.
+# The characters allowed in a path are those of RFC 3986, section 3.3.
 _PUBLIC_URL = re.compile(
     r"https?://(?P<authority>[^/?#@]*)(/[A-Za-z0-9._~!$&'()*+,;=:@%/-]*)?", re.ASCII
 )
@@ -26,7 +26,7 @@ def _at_least(least: float, kind: Callable[[str], Any]) -> Callable[[str], Any]:
             raise ValueError(f"it must be {least} or more")
         return number
 
-    checked.coerceDoc = f"a number, {least} or more"  # type: ignore[attr-defined]
+    checked.coerceDoc = f"Must be {least} or more."  # type: ignore[attr-defined]
     return checked
 
 
@@ -40,62 +40,115 @@ class Options(usage.Options):
 
     synopsis = "[options]"
     longdesc = (
-        "Brings MicroPython devices from the version that they run to the newest one: serves "
-        "a folder of releases, as manifests that say what a device must do, and as files. "
-        "Without options it serves ./releases over HTTP on port 8000 and over FTP on port 2121. "
+        "Updates MicroPython devices over the air. Serves a folder of releases: the files, and "
+        "manifests that tell each device how to get from its version to the newest one. "
+        "By default, serves ./releases over HTTP on port 8000 and over FTP on port 2121. "
         "Times are in seconds, sizes in bytes."
     )
     optParameters = [
-        ["root", "r", "releases", "The release tree: the folder to serve."],
-        ["http", None, "tcp:8000", "Where to serve HTTP, as an endpoint; '' for nowhere."],
-        ["ftp", None, "tcp:2121", "Where to serve FTP, as an endpoint; '' for nowhere."],
+        ["root", "r", "releases", "The folder to serve: the release tree."],
+        ["http", None, "tcp:8000", "The endpoint for HTTP; '' to disable HTTP."],
+        ["ftp", None, "tcp:2121", "The endpoint for FTP; '' to disable FTP."],
         [
             "public-url",
             None,
             "",
-            "What URLs begin with, instead of the host that the client names.",
+            "The start of URLs in manifests, instead of the request's host.",
         ],
         [
             "settle",
             None,
             2.0,
-            "How long a release must have been left alone before it is offered.",
+            "How long a release must have been left unchanged before it is offered.",
             _NUMBER,
         ],
         ["poll", None, 2.0, "The time between two scans of the tree.", _at_least(0.1, float)],
-        ["state", None, ".otaserver", "The folder for what has to outlive the server: hashes."],
-        ["access-log", None, "", "The file for the access log, instead of Twisted's log."],
-        ["cache-size", None, 32 << 20, "How many bytes of answers may be kept in memory.", _COUNT],
-        ["max-connections", None, 2000, "Connections in total; 0 for no limit.", _COUNT],
-        ["max-per-address", None, 200, "Connections from one address; 0 for no limit.", _COUNT],
-        ["request-timeout", None, 30.0, "The time to send a request.", _TIMEOUT],
-        ["idle-timeout", None, 60.0, "The time between two requests.", _TIMEOUT],
-        ["stall-timeout", None, 60.0, "How long a client may read too slowly.", _TIMEOUT],
-        ["min-rate", None, 100.0, "What is too slow, in bytes per second.", _NUMBER],
-        ["ftp-public-address", None, "", "The address to tell FTP clients that come through NAT."],
+        ["state", None, ".otaserver", "The folder for hashes, which are kept across restarts."],
+        ["access-log", None, "", "A file for the access log, instead of Twisted's log."],
+        ["cache-size", None, 32 << 20, "The maximum size of the cache of responses.", _COUNT],
+        [
+            "max-connections",
+            None,
+            2000,
+            "The maximum number of connections; 0 for no limit.",
+            _COUNT,
+        ],
+        [
+            "max-per-address",
+            None,
+            200,
+            "The maximum number of connections from one address; 0 for no limit.",
+            _COUNT,
+        ],
+        ["request-timeout", None, 30.0, "How long a client may take to send a request.", _TIMEOUT],
+        [
+            "idle-timeout",
+            None,
+            60.0,
+            "How long a connection may be idle between requests.",
+            _TIMEOUT,
+        ],
+        [
+            "stall-timeout",
+            None,
+            60.0,
+            "How long a client may stay below the minimum rate.",
+            _TIMEOUT,
+        ],
+        ["min-rate", None, 100.0, "The minimum rate, in bytes per second; 0 for none.", _NUMBER],
+        [
+            "ftp-public-address",
+            None,
+            "",
+            "The address that FTP clients are told to connect to, for a server behind NAT.",
+        ],
         [
             "ftp-passive-ports",
             None,
             "49152-65535",
-            "The ports that FTP may open for data connections.",
+            "The range of ports for passive mode.",
         ],
-        ["ftp-max-connections", None, 2000, "FTP connections in total; 0 for no limit.", _COUNT],
-        ["ftp-max-per-address", None, 200, "The same from one address.", _COUNT],
-        ["ftp-max-command", None, 8192, "How long an FTP command may be.", _at_least(64, int)],
+        [
+            "ftp-max-connections",
+            None,
+            2000,
+            "The maximum number of FTP connections; 0 for no limit.",
+            _COUNT,
+        ],
+        [
+            "ftp-max-per-address",
+            None,
+            200,
+            "The maximum from one address; 0 for no limit.",
+            _COUNT,
+        ],
+        [
+            "ftp-max-command",
+            None,
+            8192,
+            "The maximum length of an FTP command.",
+            _at_least(64, int),
+        ],
         [
             "ftp-login-attempts",
             None,
             3,
-            "How many log-in attempts a connection has.",
+            "How many times a connection may try to log in.",
             _at_least(1, int),
         ],
-        ["ftp-login-delay", None, 1.0, "How long a failed log-in takes.", _TIMEOUT],
-        ["ftp-login-timeout", None, 60.0, "The time to log in.", _TIMEOUT],
-        ["ftp-idle-timeout", None, 300.0, "The time between two FTP commands.", _TIMEOUT],
-        ["ftp-data-timeout", None, 30.0, "The time to open a data connection.", _TIMEOUT],
+        ["ftp-login-delay", None, 1.0, "The delay before a failed log-in is answered.", _TIMEOUT],
+        ["ftp-login-timeout", None, 60.0, "How long a client may take to log in.", _TIMEOUT],
+        [
+            "ftp-idle-timeout",
+            None,
+            300.0,
+            "How long a session may be idle between commands.",
+            _TIMEOUT,
+        ],
+        ["ftp-data-timeout", None, 30.0, "How long opening a data connection may take.", _TIMEOUT],
     ]
     optFlags = [
-        ["legacy", None, "Serve the original client: absolute paths, heads that it can read."],
+        ["legacy", None, "Serve the original client: absolute paths, and padded headers."],
         ["no-access-log", None, "Write no access log."],
     ]
 
@@ -105,11 +158,17 @@ class Options(usage.Options):
         sys.exit(0)
 
     def postOptions(self) -> None:
-        """Check what can be checked before anything is started."""
+        """Validate the options, and turn their values into the types that the server needs.
+
+        Raises:
+            CannotStart: the release tree can't be read, an option's value is
+                invalid, or there is nothing to serve.
+            UsageError: the range of ports is malformed.
+        """
         self["root"] = str(Path(self["root"]).absolute())
         self["state"] = Path(self["state"]).absolute()
         if self["access-log"]:
-            # twistd changes to another folder before the file is opened.
+            # twistd changes the working directory before the file is opened.
             self["access-log"] = str(Path(self["access-log"]).absolute())
         self["public-url"] = self["public-url"].rstrip("/")
         check_root(Path(self["root"]))

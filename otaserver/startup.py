@@ -1,4 +1,4 @@
-"""Starting the server, so that what keeps it from starting is said in one line."""
+"""Starting the server, and reporting in one line why it can't start."""
 
 import os
 import sys
@@ -15,13 +15,13 @@ from otaserver.errors import OTAServerError
 
 
 class CannotStart(OTAServerError, SystemExit):
-    """The server can't run as it was asked to.
+    """The server can't start with these options.
 
-    It is two kinds of exception at once: twistd cleans up after the one, and for the
-    other Python ends the process with one line and no traceback.
+    This has two base classes: twistd cleans up after an ordinary exception, and Python
+    ends the process on SystemExit with one line and no traceback.
 
     Args:
-        why: what keeps it from running.
+        why: the reason, without a capital or a full stop.
     """
 
     def __init__(self, why: str) -> None:
@@ -30,10 +30,10 @@ class CannotStart(OTAServerError, SystemExit):
 
 
 class Server(MultiService):
-    """All services; what keeps one from starting is said in one line.
+    """The parent of all services; it reports in one line why one of them can't start.
 
     Args:
-        root: the release tree.
+        root: the release tree's folder.
     """
 
     def __init__(self, root: Path) -> None:
@@ -41,25 +41,33 @@ class Server(MultiService):
         self._root = root
 
     def privilegedStartService(self) -> None:
-        """Listen, while low ports can still be had."""
+        """Start listening, while the process may still open privileged ports.
+
+        Raises:
+            CannotStart: a service can't start, such as for a port that is in use.
+        """
         with _one_line():
             super().privilegedStartService()
 
     def startService(self) -> None:
-        """Start the rest."""
+        """Start everything else.
+
+        Raises:
+            CannotStart: the release tree can't be read, or a service can't start.
+        """
         with _one_line():
-            # Privileges may be dropped since the options were read.
+            # Privileges may have been dropped since the options were read.
             check_root(self._root)
             super().startService()
 
 
 def listen(option: str, endpoint: str, factory: Any) -> Any:
-    """Make the service that listens at an endpoint.
+    """Make a service that listens at an endpoint.
 
     Args:
-        option: the option that names the endpoint, for messages.
-        endpoint: its description, as Twisted's `serverFromString` takes it.
-        factory: makes the protocols.
+        option: the option that the endpoint was given with, for error messages.
+        endpoint: its description, as for Twisted's `serverFromString`.
+        factory: the protocol factory.
 
     Returns:
         The service.
@@ -70,7 +78,7 @@ def listen(option: str, endpoint: str, factory: Any) -> Any:
     try:
         return strports.service(endpoint, factory)
     except Exception as error:
-        # Each kind of endpoint parses its own description, and raises what it likes.
+        # Each endpoint parser raises exceptions of its own kinds.
         raise CannotStart(f"{option} {endpoint!r} is not a valid endpoint: {error}") from error
 
 
@@ -85,13 +93,13 @@ def _one_line() -> Iterator[None]:
 
 
 def check_root(root: Path) -> None:
-    """See whether the release tree can be read at all.
+    """Check that the release tree can be read.
 
     Args:
-        root: the tree's folder.
+        root: the release tree's folder.
 
     Raises:
-        CannotStart: it can't.
+        CannotStart: it can't be read.
     """
     try:
         with os.scandir(root):

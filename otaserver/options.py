@@ -119,7 +119,7 @@ class Options(usage.Options):
             "ftp-max-per-address",
             None,
             200,
-            "The maximum from one address; 0 for no limit.",
+            "The maximum number of FTP connections from one address; 0 for no limit.",
             _COUNT,
         ],
         [

@@ -1,1 +1,1 @@
-"""What there is: the release tree as it is on disk, and an immutable picture of it."""
+"""The catalogue: an immutable snapshot of the release tree, built by scanning the disk."""

@@ -1,8 +1,8 @@
-"""Hashes that outlive the process, so that a restart reads no file again.
+"""Hashes kept across restarts, so that unchanged files need not be read again.
 
-The store is a cache: whatever is wrong with its database costs another reading of
-the files, never a wrong hash. A row counts only for the exact stamp that it was
-written for, and a database that fails is replaced, or done without.
+The store is a cache: a problem with its database costs another read of the files,
+but never yields a wrong hash. A row is valid only for the exact stamp that it was
+written for, and a database that fails is replaced, or else kept in memory only.
 """
 
 import os
@@ -28,8 +28,8 @@ CREATE TABLE IF NOT EXISTS file (
 ) WITHOUT ROWID
 """
 
-# Rows of files that are gone are kept while they are few: a tree that is
-# taken away for an hour (a disk that is unplugged) is not read again after it.
+# Up to this many rows of files that no longer exist are kept: a tree that disappears
+# for an hour (a disk is unplugged, say) need not be read again when it returns.
 _SPARE_ROWS = 10_000
 
 _T = TypeVar("_T")
@@ -42,15 +42,16 @@ class StateError(OTAServerError):
 class HashStore:
     """Hashes by path and stamp, in an SQLite database.
 
-    One thread at a time may use it.
+    Only one thread at a time may use it.
 
     Args:
         path: the database file, created if it is missing and replaced if it is
-            damaged; ``:memory:`` keeps nothing.
-        warn: called with a sentence when the database fails later on.
+            damaged; ``:memory:`` for one that is lost when the process ends.
+        warn: called with a sentence, without its full stop, when the database fails
+            later on.
 
     Raises:
-        StateError: the file can't be made or written.
+        StateError: the file can't be created or written.
     """
 
     def __init__(self, path: Path | str, warn: Callable[[str], None] = lambda _: None) -> None:
@@ -73,7 +74,7 @@ class HashStore:
             return self._recreated()
 
     def _recreated(self) -> sqlite3.Connection:
-        """Replace a file that is no database, or a damaged one; all in it can be recomputed."""
+        """Replace a file that is damaged or not a database; its contents can be recomputed."""
         os.unlink(self._path)
         return self._connect()
 
@@ -85,7 +86,7 @@ class HashStore:
             database.execute(_SCHEMA)
             columns = [row[1] for row in database.execute("PRAGMA table_info(file)")]
             if columns != _COLUMNS:
-                raise sqlite3.DatabaseError("it was written by another version of otaserver")
+                raise sqlite3.DatabaseError("it was created by another version of otaserver")
         except sqlite3.DatabaseError:
             database.close()
             raise
@@ -96,10 +97,10 @@ class HashStore:
 
         Args:
             path: the file's path below the root.
-            stamp: the file's present stamp.
+            stamp: the file's current stamp.
 
         Returns:
-            The hashes; None if they are not known for this stamp.
+            The hashes; None if the store has none for this stamp.
         """
 
         def find(database: sqlite3.Connection) -> Hashes | None:
@@ -113,19 +114,20 @@ class HashStore:
         return self._try(find)
 
     def put(self, path: str, stamp: Stamp, hashes: Hashes) -> None:
-        """Keep a file's hashes; `commit` makes them last.
+        """Store a file's hashes; they are written to disk by `commit`.
 
         Args:
             path: the file's path below the root.
             stamp: the stamp that the hashes were computed for.
-            hashes: what to keep.
+            hashes: the hashes.
         """
         self._put.append((*_key(path, stamp), *hashes))
 
     def commit(self) -> None:
-        """Write what was put since the last commit.
+        """Write the hashes that were stored since the last commit.
 
-        All at once, so that the database isn't locked while files are hashed.
+        They are written together, so that the database isn't locked while files are
+        being hashed.
         """
         rows, self._put = self._put, []
         if not rows:
@@ -138,10 +140,10 @@ class HashStore:
         self._try(write)
 
     def forget_all_but(self, paths: Collection[str]) -> None:
-        """Drop the rows of files that are gone, once there are many.
+        """Delete the rows of files that no longer exist, if there are many.
 
         Args:
-            paths: every path whose hashes may still be asked for.
+            paths: the paths of all files whose hashes are still needed.
         """
 
         def forget(database: sqlite3.Connection) -> None:
@@ -162,7 +164,7 @@ class HashStore:
         self._database.close()
 
     def _try(self, work: Callable[[sqlite3.Connection], _T]) -> _T | None:
-        """Run a query; None if the database failed, and was replaced."""
+        """Run a query; return None if the database failed and was replaced."""
         try:
             return work(self._database)
         except sqlite3.DatabaseError as error:
@@ -172,7 +174,7 @@ class HashStore:
             return None
 
     def _replacement(self, error: sqlite3.DatabaseError) -> sqlite3.Connection:
-        # A full disk or a lock doesn't mean that the database is damaged.
+        # Operational errors, such as a full disk or a lock, don't mean that it is damaged.
         if not isinstance(error, sqlite3.OperationalError):
             try:
                 return self._recreated()
@@ -183,10 +185,10 @@ class HashStore:
 
 
 def _key(path: str, stamp: Stamp) -> tuple[bytes | int, ...]:
-    """Leave out the device: the same disk may get another number at the next boot."""
+    """Build a row's key, without the device: its number may change at the next boot."""
     return (os.fsencode(path), *map(_signed, stamp[1:]))
 
 
 def _signed(number: int) -> int:
-    """Fold an integer of any size into SQLite's signed 64 bits."""
+    """Wrap an integer of any size into SQLite's signed 64 bits."""
     return (number + (1 << 63)) % (1 << 64) - (1 << 63)

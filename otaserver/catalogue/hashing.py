@@ -1,4 +1,4 @@
-"""Hashing a file, in one read for all hashes that manifests carry."""
+"""Computing all hashes of a file in a single read."""
 
 import hashlib
 import os
@@ -11,11 +11,11 @@ READ_SIZE_BYTES = 1 << 20
 
 
 class Hashes(NamedTuple):
-    """The hashes of one content, in lower-case hexadecimal.
+    """The hashes of a file's content, in lower-case hexadecimal.
 
     Attributes:
         sha1: what the original wire format calls ``hash``.
-        sha256: the one that everything else here relies on.
+        sha256: the one that everything else relies on.
     """
 
     sha1: str
@@ -26,23 +26,23 @@ def hash_file(path: str, stamp: Stamp, check: Callable[[], None]) -> Hashes:
     """Hash a file, reading it once.
 
     Args:
-        path: the file.
-        stamp: its stamp when it was found.
-        check: called before each read; it may raise to abandon a long one.
+        path: the file's absolute path.
+        stamp: its stamp when the scan saw it.
+        check: called before each read; it may raise to cancel the scan.
 
     Returns:
         The hashes of the whole content.
 
     Raises:
         FileChanged: the file no longer has this stamp.
-        OSError: it can't be read.
+        OSError: the file can't be read.
     """
     sha1, sha256 = hashlib.sha1(usedforsecurity=False), hashlib.sha256()
     buffer = memoryview(bytearray(READ_SIZE_BYTES))
     left_bytes = stamp.size_bytes
     with open(open_stamped(path, stamp), "rb", buffering=0) as file:
-        # One read more than the size calls for finds the end; a file that grows
-        # as fast as it is read would never reach it.
+        # Reads at most once past the expected size, to reach the end: a file that
+        # grows as fast as it is read would otherwise never end.
         while left_bytes >= 0:
             check()
             count = file.readinto(buffer)

@@ -1,7 +1,7 @@
-"""An immutable picture of a release tree at one moment.
+"""An immutable snapshot of a release tree.
 
-Only what is in a catalogue is ever served, so nothing outside the tree, hidden in
-it, or linked out of it can be reached through any protocol.
+Only what is in a catalogue is ever served, so nothing that is hidden, outside the
+tree, or linked from outside can be reached through any protocol.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -17,13 +17,13 @@ _FIRST_DATE_S, _LAST_DATE_S = -62_135_596_800, 253_402_300_799
 
 
 def shown_s(time_ns: int) -> int:
-    """Bring a file's time into the range that every protocol can write.
+    """Clamp a file's time to the range that every protocol can express.
 
     Args:
-        time_ns: in nanoseconds since 1970; file systems allow any value.
+        time_ns: the time in nanoseconds since 1970; file systems allow any value.
 
     Returns:
-        Whole seconds since 1970, in a year of four digits.
+        Whole seconds since 1970, in a year with at most four digits.
     """
     return min(max(time_ns // 1_000_000_000, _FIRST_DATE_S), _LAST_DATE_S)
 
@@ -33,9 +33,10 @@ class File:
     """One file that may be served.
 
     Attributes:
-        path: where it is below the root, separated by ``/``, without a leading one.
-        stamp: the file's stamp when it was hashed.
-        sha1, sha256: its hashes, in lower-case hexadecimal.
+        path: its path relative to the root, separated by ``/``.
+        stamp: its stamp when it was hashed.
+        sha1: its SHA-1, in lower-case hexadecimal.
+        sha256: its SHA-256, in lower-case hexadecimal.
     """
 
     path: str
@@ -50,12 +51,12 @@ class File:
 
     @property
     def size_bytes(self) -> int:
-        """The length of the file."""
+        """The size of the file, in bytes."""
         return self.stamp.size_bytes
 
     @property
     def mtime_s(self) -> int:
-        """When the content changed; see `shown_s`."""
+        """When the content last changed, in seconds since 1970. See `shown_s`."""
         return shown_s(self.stamp.mtime_ns)
 
 
@@ -64,9 +65,9 @@ class Release:
     """A device's whole file system at one version.
 
     Attributes:
-        version: the name of the folder as it stands on disk.
+        version: the name of its folder.
         rank: the version's place among all versions.
-        files: the files by their path on the device (``flash/main.py``), in order.
+        files: the files by their path on the device, such as ``flash/main.py``, sorted.
     """
 
     version: str
@@ -91,13 +92,14 @@ class Firmware:
 
 @dataclass(frozen=True, slots=True)
 class ReleaseTree:
-    """The versions in one folder that holds releases: the root, or a product.
+    """The versions in a folder that holds releases: the root, or a product's folder.
 
     Attributes:
-        releases: every complete release, lowest first.
-        firmwares: every firmware, lowest first.
-        newest_release, newest_firmware: the highest one whose rank no other
-            shares; None if there is none.
+        releases: all complete releases, lowest version first.
+        firmwares: all firmware images, lowest version first.
+        newest_release: the highest release whose rank no other release shares; None
+            if there is none.
+        newest_firmware: the same for firmware.
     """
 
     releases: tuple[Release, ...] = ()
@@ -106,14 +108,14 @@ class ReleaseTree:
     newest_firmware: Firmware | None = None
 
     def release(self, version: str) -> Release | None:
-        """Find the release that a device has.
+        """Find the release that a device runs.
 
         Args:
-            version: what the device says it runs.
+            version: the version that the device reports.
 
         Returns:
-            The release of exactly this name, or else the one of equal rank; None
-            if there is none, or several of equal rank to guess between.
+            The release with exactly this name, or else the only one of equal rank;
+            None if there is none, or if several are of equal rank.
         """
         for release in self.releases:
             if release.version == version:
@@ -128,10 +130,11 @@ class Folder:
     """One folder of the tree.
 
     Attributes:
-        path: where it is below the root; the root's own is empty.
+        path: its path relative to the root; empty for the root itself.
         mtime_ns: when something was last added, removed or renamed in it, in
             nanoseconds since 1970.
-        folders, files: what is in it, by name, in order.
+        folders: its subfolders by name, sorted.
+        files: its files by name, sorted.
         tree: the versions in it; None for a folder inside a release.
     """
 
@@ -148,11 +151,18 @@ class Folder:
 
     @property
     def mtime_s(self) -> int:
-        """When something was last added, removed or renamed; see `shown_s`."""
+        """When something was last added, removed or renamed, in seconds since 1970.
+
+        See `shown_s`.
+        """
         return shown_s(self.mtime_ns)
 
     def walk(self) -> Iterator[File]:
-        """Iterate over every file in this folder and below it."""
+        """Iterate over all files in this folder and its subfolders, at any depth.
+
+        Yields:
+            Each file.
+        """
         yield from self.files.values()
         for folder in self.folders.values():
             yield from folder.walk()
@@ -160,11 +170,11 @@ class Folder:
 
 @dataclass(frozen=True, slots=True)
 class Catalogue:
-    """A picture of a whole release tree.
+    """A snapshot of a whole release tree.
 
     Attributes:
-        root: the folder that is served.
-        problems: what is wrong with the tree, a sentence each.
+        root: the root folder.
+        problems: what is wrong with the tree, a sentence each, without full stops.
         unsettled: whether something was left out, or kept as it was before,
             because it may still be changing.
     """
@@ -177,10 +187,10 @@ class Catalogue:
         """Look up a path.
 
         Args:
-            parts: the names on the way from the root.
+            parts: the names along the path from the root.
 
         Returns:
-            The file or folder; None if there is none.
+            The file or folder; None if the path does not exist.
         """
         entry: File | Folder | None = self.root
         for part in parts:

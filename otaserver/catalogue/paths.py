@@ -8,15 +8,15 @@ MAX_PATH_BYTES = 4096
 
 
 class BadPath(OTAServerError):
-    """A malformed path, which can't lead anywhere in a release tree."""
+    """A malformed path, which can't exist in any release tree."""
 
 
 class TreePath(NamedTuple):
-    """Where something is in a release tree.
+    """An absolute path in a release tree.
 
     Attributes:
-        names: the names on the way to it, from the root.
-        is_folder: whether it was written as only a folder's path can be.
+        names: the names along the path from the root.
+        is_folder: whether its form, such as a trailing ``/``, allows only a folder.
     """
 
     names: tuple[str, ...]
@@ -27,13 +27,13 @@ def decode_path(path: bytes) -> str:
     """Decode a path.
 
     Args:
-        path: what the client sent, without escapes.
+        path: the path as sent, with escapes already decoded.
 
     Returns:
         The path as text.
 
     Raises:
-        BadPath: it is too long, not UTF-8, or contains a NUL.
+        BadPath: it is too long, is not UTF-8, or contains a NUL.
     """
     if len(path) > MAX_PATH_BYTES:
         raise BadPath(f"The path is longer than {MAX_PATH_BYTES} bytes.")
@@ -50,15 +50,15 @@ def split_path(path: bytes) -> TreePath:
     """Split an absolute path into names to look up.
 
     Args:
-        path: begins with ``/``, and has no escapes left in it. A ``/`` at its end
-            marks a folder.
+        path: the path, with escapes already decoded. It must begin with ``/``; a
+            trailing ``/`` marks a folder.
 
     Returns:
         The path.
 
     Raises:
-        BadPath: it is too long, not UTF-8, or contains a NUL, or a name that is
-            empty, ``.`` or ``..``.
+        BadPath: it is too long, is not UTF-8, does not begin with ``/``, or contains
+            a NUL or a name that is empty, ``.`` or ``..``.
     """
     text = decode_path(path)
     if not text.startswith("/"):

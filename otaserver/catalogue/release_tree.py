@@ -1,4 +1,4 @@
-"""Putting the releases and firmware of one folder in order."""
+"""Sorting a folder's releases and firmware by version."""
 
 import re
 from collections import defaultdict
@@ -23,13 +23,13 @@ _R = TypeVar("_R", bound=_Ranked)
 
 
 def firmware_version(name: str) -> str | None:
-    """Read the version in a firmware's file name.
+    """Extract the version from the file name of a firmware image.
 
     Args:
         name: a file name.
 
     Returns:
-        ``1.0.1`` for ``firmware_1.0.1.bin``; None if the file is no firmware.
+        ``1.0.1`` for ``firmware_1.0.1.bin``; None if it is not a firmware image.
     """
     match = _FIRMWARE_NAME.fullmatch(name)
     if match is None or not is_version_name(match["version"]):
@@ -38,10 +38,10 @@ def firmware_version(name: str) -> str | None:
 
 
 def release_of(folder: Folder) -> Release:
-    """Make a release of its folder.
+    """Build the release that a folder holds.
 
     Args:
-        folder: a folder in a release tree, named by a version.
+        folder: a folder whose name is a version.
 
     Returns:
         The release, with its files by their path on the device.
@@ -53,14 +53,14 @@ def release_of(folder: Folder) -> Release:
 
 
 def release_tree(releases: Iterable[Release], files: Mapping[str, File]) -> ReleaseTree:
-    """Put the versions of one release tree in order.
+    """Sort the versions of one release tree.
 
     Args:
         releases: its complete releases.
-        files: the files beside them, by name.
+        files: the files next to them, by name; those named like firmware are used.
 
     Returns:
-        The versions in order.
+        The sorted versions, and the newest ones.
     """
     firmwares = [
         Firmware(version, rank(version), file)
@@ -78,14 +78,14 @@ def release_tree(releases: Iterable[Release], files: Mapping[str, File]) -> Rele
 
 
 def equal_versions(tree: ReleaseTree) -> list[tuple[str, ...]]:
-    """List the versions that rank equally.
+    """List the versions that are of equal rank.
 
     Args:
         tree: the versions of one folder.
 
     Returns:
-        For each rank that several releases, or several firmware images, share,
-        their names on disk, such as ``("1.0", "1.0.0")``.
+        For each rank shared by several releases, or by several firmware images, their
+        versions, such as ``("1.0", "1.0.0")``.
     """
     return [
         tuple(sorted(item.version for item in group))
@@ -107,6 +107,6 @@ def _by_rank(items: Iterable[_R]) -> list[list[_R]]:
 
 
 def _newest(ordered: tuple[_R, ...]) -> _R | None:
-    """The highest whose rank no other shares: nothing is guessed between equal ones."""
+    """Return the highest whose rank no other shares: equal ones are ambiguous."""
     unique = [group[0] for group in _by_rank(ordered) if len(group) == 1]
     return unique[-1] if unique else None

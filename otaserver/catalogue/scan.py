@@ -1,23 +1,23 @@
-"""Reading a release tree from disk into a catalogue; only what changed is hashed.
+"""Reading a release tree from disk into a catalogue; only changed files are hashed.
 
-How it works. A scan walks the whole tree, because no kind of change notification
-works on every file system. It builds a new picture bottom up, beside the previous
-one: a file whose stamp is the same keeps its `File`, a folder in which nothing
-changed keeps its `Folder`, and so on up to the root, so that a scan that finds
-nothing returns the previous catalogue itself and nobody has to compare anything.
-Hashes come from the previous picture, then from the `HashStore`, then from reading.
+How it works. A scan walks the whole tree, because no change notification works on
+every file system. It builds a new catalogue from the bottom up: a file with the same
+stamp as before keeps its `File`, a folder in which nothing changed keeps its `Folder`,
+and so on up to the root. A scan that finds no change thus returns the previous
+catalogue itself, which callers recognize by identity. A hash is taken from the
+previous catalogue if possible, then from the `HashStore`, and computed otherwise.
 
 Why it is safe. A catalogue is immutable and is published whole, so no request ever
-sees half of a scan. A release enters it only when (1) its walk saw all of it,
+sees a partial scan. A release enters it only if (1) the walk could read all of it,
 (2) it has settled (see `settling`), and (3) each file had the same stamp before and
-after it was hashed. While any of these fails for the moment, what the previous
-picture had is kept: devices are neither offered half a release, nor told to delete
-what a copy in progress hasn't brought yet. A release that can't be read as a whole
-(for lack of permission, say) is served file by file but neither offered nor used as
-the base of a difference, because what is missing from the picture would be deleted
-on devices.
+after it was hashed. While one of these conditions is temporarily not met, the release
+stays as it was in the previous catalogue: devices are neither offered half a release,
+nor told to delete files that a copy in progress has yet to create. A release that
+can't be read completely (for lack of permission, say) is served file by file, but it
+is neither offered nor compared with others, because devices would delete the files
+that are missing from the catalogue.
 
-Scanning blocks, so it runs outside the reactor's thread, one scan at a time.
+Scanning blocks, so it runs in a worker thread, one scan at a time.
 """
 
 import time
@@ -39,22 +39,22 @@ _NO_FILES: Mapping[str, File] = MappingProxyType({})
 
 
 class ScanError(OTAServerError):
-    """The tree as a whole can't be read."""
+    """The root of the tree can't be read."""
 
 
 class ScanCancelled(OTAServerError):
-    """A scan was abandoned because the server stops."""
+    """A scan was cancelled because the server is stopping."""
 
 
 class Scanner:
-    """Reads one release tree, again and again.
+    """Scans one release tree repeatedly.
 
     Args:
-        root: the tree's folder.
-        hashes: where hashes are kept between scans and restarts.
-        settle_s: how long nothing in a release may have changed before it is
+        root: the release tree's folder.
+        hashes: the store that keeps hashes across restarts.
+        settle_s: how long a release must have been left unchanged before it is
             offered, in seconds.
-        wall_s: the clock that file systems stamp with, in seconds since 1970.
+        wall_s: the clock that file times are taken from, in seconds since 1970.
         monotonic_s: a clock that is never set, in seconds.
     """
 
@@ -73,14 +73,14 @@ class Scanner:
     def scan(
         self, previous: Catalogue | None = None, check: Callable[[], None] = lambda: None
     ) -> Catalogue:
-        """Take a picture of the tree.
+        """Scan the tree.
 
         Args:
-            previous: the last picture; whatever in it is still true is kept.
-            check: called often; it may raise to abandon the scan.
+            previous: the catalogue from the last scan; its unchanged parts are reused.
+            check: called often; it may raise to cancel the scan.
 
         Returns:
-            The new picture; ``previous`` itself if nothing changed.
+            The new catalogue; ``previous`` itself if nothing changed.
 
         Raises:
             ScanError: the root can't be read.
@@ -103,7 +103,7 @@ class Scanner:
 
 @dataclass(slots=True)
 class _Run:
-    """One scan, with what it needs and what it has found so far."""
+    """The state of one scan."""
 
     walker: TreeWalker
     hashes: HashStore
@@ -155,7 +155,7 @@ class _Run:
         previous: Folder | None,
         known: Release | None,
     ) -> tuple[Folder | None, Release | None]:
-        """Read a release; while it changes, it stays as it was in the previous picture."""
+        """Read a release; while it is changing, keep it as it was in the previous catalogue."""
         try:
             walked = self.walker.walk_whole(path, ancestors)
             if not self.settling.is_settled(path, walked.changed_ns()):
@@ -167,14 +167,14 @@ class _Run:
             return previous, known
         self.hashes.commit()
         if not walked.is_complete:
-            # Offering a part of a release would delete the rest on devices.
-            self.walker.problems.append(f"{path} can't be read as a whole, and is not offered")
+            # If part of a release were offered, devices would delete the rest.
+            self.walker.problems.append(f"{path} can't be read completely, and is not offered")
             return folder, None
         if known is not None and folder is previous:
             return folder, known
         release = release_of(folder)
         if not release.files:
-            # Somebody is about to copy into it; offered now, it would empty devices.
+            # Files are probably about to be copied into it; offered now, it would erase devices.
             self.walker.problems.append(f"{path} has no files, and is not offered")
             return folder, None
         return folder, release
@@ -196,13 +196,15 @@ class _Run:
         return _same_or_new(walked, folders, files, None, previous)
 
     def _files_of_tree(self, walked: WalkedFolder, previous: Folder | None) -> dict[str, File]:
-        """Read the files beside the releases; each of them settles on its own."""
+        """Read the files next to the releases; each of them settles separately."""
         known = previous.files if previous else _NO_FILES
         files: dict[str, File] = {}
         for name, stamp in walked.files.items():
             path = _join(walked.path, name)
             if name == MANIFEST_NAME:
-                self.walker.problems.append(f"{path} is hidden by the manifest of that name")
+                self.walker.problems.append(
+                    f"{path} is hidden by the generated manifest of the same name"
+                )
                 continue
             file = known.get(name)
             if self.settling.is_settled(path, stamp.ctime_ns):
@@ -217,10 +219,10 @@ class _Run:
         return files
 
     def _file(self, folder_path: str, name: str, stamp: Stamp, known: File | None) -> File | None:
-        """Make a file's entry; None if it can't be read.
+        """Describe a file, hashing it if necessary; None if it can't be read.
 
         Raises:
-            FileChanged: it is being changed, or was removed, at this moment.
+            FileChanged: it was changed or removed during the scan.
         """
         if known is not None and known.stamp == stamp:
             return known
@@ -259,7 +261,7 @@ def _same_or_new(
     tree: ReleaseTree | None,
     previous: Folder | None,
 ) -> Folder:
-    """Keep the previous folder if it is still true, so that those above it can be kept too."""
+    """Reuse the previous folder if nothing changed, so that its parents can be reused too."""
     if (
         previous is not None
         and previous.mtime_ns == walked.mtime_ns

@@ -1,27 +1,27 @@
-"""Deciding whether something on disk has been left alone for long enough to be offered.
+"""Deciding whether something on disk has been left unchanged for long enough to be offered.
 
 A release is copied into the tree file by file, and devices must never see half of
-it. So it counts only once the newest change in it (``ctime``, which every write,
-rename or change of mode sets) is older than the settle time.
+it. So it is offered only once the latest change in it (``ctime``, which is set by
+every write, rename or change of mode) is older than the settle time.
 
-That compares the file system's clock with the computer's, and a small computer may
-have no battery for its clock: it boots in the past, and then every file seems to
-come from the future. For these the clocks are not compared. The change time is only
-watched, and settles when it has stayed the same for the settle time on a monotonic
-clock. Time that is set back or forward can so delay an offer, but not make one early
-by more than the files' own times were wrong.
+That compares file times with the system clock. A small computer may have no battery
+for its clock: it boots with a time in the past, and every file seems to come from the
+future. For such files the clocks are not compared; instead, the file's change time
+must stay the same for the whole settle time, measured on a monotonic clock. Setting
+the clock can therefore delay an offer, but it can't bring one forward by more than
+the files' own times were wrong.
 """
 
 from collections.abc import Callable
 
 
 class Settling:
-    """Remembers, from scan to scan, how long changes have been watched.
+    """Tracks, across scans, how long the latest changes have been known.
 
     Args:
-        settle_s: how long something must have been left alone, in seconds; with 0,
-            everything is settled.
-        wall_s: the clock that file systems stamp with, in seconds since 1970.
+        settle_s: how long something must have been left unchanged, in seconds; 0 to
+            treat everything as settled.
+        wall_s: the clock that file times are taken from, in seconds since 1970.
         monotonic_s: a clock that is never set, in seconds.
     """
 
@@ -31,15 +31,15 @@ class Settling:
         self._settle_s = settle_s
         self._wall_s = wall_s
         self._monotonic_s = monotonic_s
-        # When a change whose time lies in the future was first seen, by path.
+        # By path: a change time in the future, and when it was first seen.
         self._seen: dict[str, tuple[int, float]] = {}
         self._seen_before: dict[str, tuple[int, float]] = {}
 
     def is_settled(self, path: str, changed_ns: int) -> bool:
-        """Decide about one release, or one file beside releases.
+        """Decide whether a release, or a file next to releases, has settled.
 
         Args:
-            path: what it is about.
+            path: its path, which identifies it across scans.
             changed_ns: when anything in it last changed, in nanoseconds since 1970.
 
         Returns:
@@ -57,5 +57,5 @@ class Settling:
         return self._monotonic_s() - seen[1] >= self._settle_s
 
     def end_scan(self) -> None:
-        """Forget whatever the scan that ends here did not ask about."""
+        """End a scan: forget the paths that it did not ask about."""
         self._seen_before, self._seen = self._seen, {}

@@ -1,11 +1,11 @@
-"""Telling whether a file is still the one that was seen, without reading it.
+"""Detecting whether a file is still the one that was scanned, without reading it.
 
-A `Stamp` is taken when a scan sees a file. Every later use of the file opens it,
-takes the stamp of the open descriptor, and compares: because the descriptor is
-fixed from then on, no rename or replacement between the check and the use can slip
-another file in. The change time (``ctime``) is part of the stamp and can't be set
-by ordinary means, so a file rewritten in place, with its old length and
-modification time, differs as well.
+A `Stamp` is taken when a scan sees a file. Every later use opens the file and compares
+the stamp of the open descriptor. Because the descriptor keeps referring to the same
+file, no rename or replacement between the check and the use can substitute another.
+The change time (``ctime``) is part of the stamp and can't be set by ordinary means, so
+a file that is rewritten in place is detected even if its size and modification time
+are the same as before.
 """
 
 import os
@@ -14,16 +14,16 @@ from typing import NamedTuple
 
 from otaserver.errors import OTAServerError
 
-# A name may have become a FIFO or a terminal since it was listed: opening it
-# must neither block nor acquire it as a controlling terminal.
+# The path may have become a FIFO or a terminal since it was scanned: opening it must
+# neither block nor make it the controlling terminal.
 _OPEN_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 
 
 class FileChanged(OTAServerError):
-    """A file is not, or no longer, what the catalogue says it is.
+    """A file no longer matches the catalogue.
 
     Args:
-        sentence: what to tell the client.
+        sentence: the message for the client.
     """
 
     def __init__(self, sentence: str = "The file is being changed; try again.") -> None:
@@ -31,20 +31,21 @@ class FileChanged(OTAServerError):
 
 
 class FileRemoved(FileChanged):
-    """A file in the catalogue is no longer on disk."""
+    """A file that is in the catalogue no longer exists."""
 
     def __init__(self) -> None:
         super().__init__("The file was removed.")
 
 
 class Stamp(NamedTuple):
-    """What distinguishes one content of a file from another without reading it.
+    """Identifies a file and its content without reading it.
 
     Attributes:
-        device, inode: which file it is.
-        size_bytes: its length.
-        mtime_ns, ctime_ns: when its content, and anything about it, last
-            changed, in nanoseconds since 1970.
+        device: the number of its device.
+        inode: its inode number on that device.
+        size_bytes: its size, in bytes.
+        mtime_ns: when its content last changed, in nanoseconds since 1970.
+        ctime_ns: when its content or metadata last changed, in nanoseconds since 1970.
     """
 
     device: int
@@ -55,7 +56,7 @@ class Stamp(NamedTuple):
 
 
 def stamp_of(status: os.stat_result) -> Stamp:
-    """Take a file's stamp.
+    """Make the stamp of a file from its status.
 
     Args:
         status: the file's status, as `os.stat` returns it.
@@ -69,19 +70,19 @@ def stamp_of(status: os.stat_result) -> Stamp:
 
 
 def open_stamped(path: str, stamp: Stamp) -> int:
-    """Open a file for reading if it is still the same one.
+    """Open a file for reading, if it still has the same stamp.
 
     Args:
-        path: the file.
-        stamp: its stamp when it was listed.
+        path: the file's absolute path.
+        stamp: its stamp when it was scanned.
 
     Returns:
-        A file descriptor, which the caller closes.
+        A file descriptor, which the caller must close.
 
     Raises:
-        FileRemoved: there is no file of this name any more.
-        FileChanged: it is another file, or its content may have changed.
-        OSError: it can't be opened.
+        FileRemoved: the file no longer exists.
+        FileChanged: it is a different file, or its content may have changed.
+        OSError: the file can't be opened.
     """
     try:
         descriptor = os.open(path, _OPEN_FLAGS)

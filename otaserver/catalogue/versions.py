@@ -1,4 +1,4 @@
-"""Order of versions: PEP 440 where it applies, and a total order for the rest."""
+"""The order of versions: PEP 440 where it applies, and a total order for all others."""
 
 import re
 from typing import Any, NamedTuple
@@ -11,12 +11,12 @@ _DIGITS = frozenset("0123456789")
 
 
 class Rank(NamedTuple):
-    """Where a version stands among all others; compare two with ``<`` and ``==``.
+    """A version's position in the order of all versions; compare with ``<`` and ``==``.
 
     Attributes:
-        is_pep440: whether PEP 440 knows the version. Those that it does not
-            know stand below all that it knows.
-        order: what is compared between two of the same kind.
+        is_pep440: whether the version is valid in PEP 440. Versions that are not
+            sort below all versions that are.
+        order: the sort key among versions of the same kind.
     """
 
     is_pep440: bool
@@ -24,20 +24,23 @@ class Rank(NamedTuple):
 
 
 def is_version_name(name: str) -> bool:
-    """Tell whether a folder of this name is a release rather than a product.
+    """Return whether a folder of this name is a release rather than a product.
 
     Args:
-        name: a file name: a version begins with a digit, or ``v`` and a digit.
+        name: the folder's name.
+
+    Returns:
+        Whether it begins with a digit, or with ``v`` and a digit.
     """
     return _VERSION_NAME.match(name) is not None
 
 
 def rank(version: str) -> Rank:
-    """Give a version its place in the order of all versions.
+    """Rank a version in the order of all versions (PEP 440).
 
     Args:
-        version: any text of at most a few hundred characters, such as
-            ``1.0.1``, ``v2.0rc1`` or ``2024-site-b``.
+        version: any text, up to a few hundred characters long, such as ``1.0.1``,
+            ``v2.0rc1`` or ``2024-site-b``.
 
     Returns:
         The rank. ``1.0`` and ``1.0.0`` are of equal rank, as in PEP 440.
@@ -49,12 +52,12 @@ def rank(version: str) -> Rank:
 
 
 def _loose_order(version: str) -> tuple[tuple[int, int, str], ...]:
-    """Numbers as numbers, the rest as text, in the spirit of LooseVersion.
+    """Compare numbers as numbers and the rest as text, like distutils' LooseVersion.
 
-    A number stands before a text, so that two parts always compare.
+    Numbers sort before text, so that any two parts can be compared.
     """
     return tuple(
-        # Text has digits as well that Python's int() takes or chokes on, such as "²".
+        # Only ASCII digits: int() accepts or rejects others, such as "²", unpredictably.
         (0, int(part), "") if part[0] in _DIGITS else (1, 0, part)
         for part in _LOOSE_PARTS.findall(version.removeprefix("v"))
     )

@@ -1,7 +1,7 @@
-"""Walking a release tree on disk, before anything in it is read.
+"""Walking a release tree on disk, before any file in it is read.
 
-What can be part of a tree at all is decided here: regular files and folders with
-names in UTF-8, and links that stay inside the tree.
+This module decides what can be part of a tree at all: regular files and folders with
+names in UTF-8, and symbolic links that stay inside the tree.
 """
 
 import os
@@ -13,7 +13,7 @@ from otaserver.catalogue.stamps import FileChanged, FileRemoved, Stamp, stamp_of
 
 MAX_DEPTH = 64
 
-# Folders that link to each other could make a walk of any length.
+# Folders that link to each other could make a walk arbitrarily long.
 MAX_LINKED_FOLDERS = 1000
 
 _NEVER_SERVED = frozenset({"pymakr.conf", "Thumbs.db", "desktop.ini", "__pycache__"})
@@ -22,16 +22,16 @@ Ancestors = frozenset[tuple[int, int]]
 
 
 def is_served(name: str) -> bool:
-    """Tell whether a name can be part of a release tree at all.
+    """Return whether a file or folder of this name can be served at all.
 
-    Dot-names (``.git``, ``.DS_Store``), leftovers of editors and file managers
-    (``main.py~``, ``#main.py#``, ``main.py.swp``), and ``pymakr.conf`` can't.
+    Hidden files (``.git``, ``.DS_Store``), files left behind by editors and file
+    managers (``main.py~``, ``#main.py#``, ``main.py.swp``), and ``pymakr.conf`` can't.
 
     Args:
         name: the name of a file or folder.
 
     Returns:
-        Whether it can.
+        Whether it can be served.
     """
     return not (
         name.startswith(".")
@@ -43,18 +43,19 @@ def is_served(name: str) -> bool:
 
 @dataclass(slots=True)
 class WalkedFolder:
-    """One folder as it is on disk.
+    """A folder as it is on disk.
 
     Attributes:
-        path: where it is below the root, without a leading ``/``.
-        mtime_ns, ctime_ns: when something was last added, removed or renamed in
-            it, and when anything about it last changed, in nanoseconds since 1970.
-        files: the stamps of its files, by name, in order.
-        folder_names: its sub-folders, in order.
-        folders: the sub-folders themselves, where the walk went into them.
+        path: its path relative to the root, without a leading ``/``.
+        mtime_ns: when something was last added, removed or renamed in it, in
+            nanoseconds since 1970.
+        ctime_ns: when its contents or metadata last changed, in nanoseconds since 1970.
+        files: the stamps of its files by name, sorted.
+        folder_names: the names of its subfolders, sorted.
+        folders: the subfolders that the walk has entered, by name.
         is_complete: whether all of it could be read.
         has_lost_something: whether something disappeared during the walk.
-        ancestors: device and inode of it and of all folders above it.
+        ancestors: the device and inode of this folder and of every folder above it.
     """
 
     path: str
@@ -68,13 +69,21 @@ class WalkedFolder:
     ancestors: Ancestors = frozenset()
 
     def all_folders(self) -> Iterator["WalkedFolder"]:
-        """Iterate over this folder and every one below it."""
+        """Iterate over this folder and its subfolders, at any depth.
+
+        Yields:
+            Each folder, before its subfolders.
+        """
         yield self
         for folder in self.folders.values():
             yield from folder.all_folders()
 
     def changed_ns(self) -> int:
-        """Compute when anything in it last changed, in nanoseconds since 1970."""
+        """Compute when anything in the folder last changed.
+
+        Returns:
+            The latest change time at any depth, in nanoseconds since 1970.
+        """
         return max(
             max([walked.ctime_ns, *(stamp.ctime_ns for stamp in walked.files.values())])
             for walked in self.all_folders()
@@ -85,11 +94,11 @@ class TreeWalker:
     """Walks the folders of one release tree.
 
     Args:
-        root: the tree's folder.
-        check: called for each folder; it may raise to abandon a long walk.
+        root: the release tree's folder.
+        check: called for each folder; it may raise to cancel the walk.
 
     Attributes:
-        problems: what was found wrong, a sentence each.
+        problems: what is wrong with the tree, a sentence each, without full stops.
     """
 
     def __init__(self, root: str, check: Callable[[], None] = lambda: None) -> None:
@@ -99,22 +108,22 @@ class TreeWalker:
         self.problems: list[str] = []
 
     def absolute(self, path: str) -> str:
-        """Turn a path below the root into one that can be opened.
+        """Convert a path relative to the root into an absolute path.
 
         Args:
-            path: below the root, without a leading ``/``.
+            path: the path relative to the root, without a leading ``/``.
 
         Returns:
-            The absolute path, with links in the root's own resolved.
+            The absolute path; symbolic links in the root's own path are resolved.
         """
         return f"{self._root}/{path}" if path else self._root
 
     def walk_one(self, path: str, ancestors: Ancestors = frozenset()) -> WalkedFolder:
-        """Look at one folder, but not into its sub-folders.
+        """Read one folder, but not its subfolders.
 
         Args:
-            path: where it is below the root.
-            ancestors: device and inode of every folder above it.
+            path: its path relative to the root.
+            ancestors: the device and inode of every folder above it.
 
         Returns:
             The folder.
@@ -129,7 +138,7 @@ class TreeWalker:
             path, status.st_mtime_ns, status.st_ctime_ns, ancestors=ancestors | {identity}
         )
         if identity in ancestors:
-            self._leave_out(path, "leads back to a folder that it is in")
+            self._leave_out(path, "leads back to a folder that contains it")
             return walked
         if len(ancestors) >= MAX_DEPTH:
             self._leave_out(path, f"is more than {MAX_DEPTH} folders deep")
@@ -142,17 +151,17 @@ class TreeWalker:
         return walked
 
     def walk_whole(self, path: str, ancestors: Ancestors) -> WalkedFolder:
-        """Look at a folder and everything below it; what can't be read makes it incomplete.
+        """Read a folder and everything below it.
 
         Args:
-            path: where it is below the root.
-            ancestors: device and inode of every folder above it.
+            path: its path relative to the root.
+            ancestors: the device and inode of every folder above it.
 
         Returns:
-            The folder.
+            The folder; marked as incomplete if anything in it can't be read.
 
         Raises:
-            FileChanged: something in it disappeared at this moment.
+            FileChanged: something in it disappeared during the walk.
         """
         try:
             walked = self.walk_one(path, ancestors)
@@ -177,7 +186,7 @@ class TreeWalker:
             walked.is_complete = False
             return
         if entry.is_symlink() and not self._stays_inside(path):
-            self._leave_out(path, "is a link to something that is not in the tree")
+            self._leave_out(path, "is a link to something that is not served")
             return
         try:
             status = entry.stat()
@@ -199,7 +208,7 @@ class TreeWalker:
             self._leave_out(path, "is neither a file nor a folder")
 
     def _stays_inside(self, path: str) -> bool:
-        """Whether a link leads to something that the tree itself serves."""
+        """Return whether a link leads to something that is itself served from the tree."""
         target = os.path.realpath(self.absolute(path))
         if not target.startswith(self._root + "/") or not os.path.exists(target):
             return False
@@ -208,7 +217,7 @@ class TreeWalker:
     def _is_one_link_too_many(self, path: str) -> bool:
         self._linked_folders += 1
         if self._linked_folders == MAX_LINKED_FOLDERS + 1:
-            self._leave_out(path, f"is one more than {MAX_LINKED_FOLDERS} links to folders")
+            self._leave_out(path, f"exceeds the limit of {MAX_LINKED_FOLDERS} links to folders")
         return self._linked_folders > MAX_LINKED_FOLDERS
 
     def _leave_out(self, path: str, why: str) -> None:
@@ -216,7 +225,7 @@ class TreeWalker:
 
 
 def _is_utf8(name: str) -> bool:
-    # Bytes in a name that aren't UTF-8 reach Python as lone surrogates.
+    # Python represents bytes that aren't UTF-8 as lone surrogates.
     try:
         name.encode()
     except UnicodeEncodeError:

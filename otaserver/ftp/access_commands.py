@@ -1,6 +1,6 @@
 """Log-in and navigation commands (RFC 959, section 4.1.1).
 
-See `otaserver.ftp.commands.Obey` for the arguments of every command.
+See `otaserver.ftp.commands` for the arguments of a command, its result and its errors.
 """
 
 from typing import cast

@@ -1,6 +1,6 @@
 """Commands answered over the control connection (RFC 959, RFC 2389 and RFC 3659).
 
-See `otaserver.ftp.commands.Obey` for the arguments of every command.
+See `otaserver.ftp.commands` for the arguments of a command, its result and its errors.
 """
 
 from collections.abc import Coroutine

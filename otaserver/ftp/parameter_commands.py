@@ -1,6 +1,6 @@
 """Commands that set up the next transfer (RFC 959, section 4.1.2; RFC 2428).
 
-See `otaserver.ftp.commands.Obey` for the arguments of every command.
+See `otaserver.ftp.commands` for the arguments of a command, its result and its errors.
 """
 
 from otaserver.ftp.addresses import (

@@ -1,6 +1,6 @@
 """Commands that transfer data (RFC 959, section 4.1.3; RFC 3659).
 
-See `otaserver.ftp.commands.Obey` for the arguments of every command.
+See `otaserver.ftp.commands` for the arguments of a command, its result and its errors.
 """
 
 import re

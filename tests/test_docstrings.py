@@ -17,7 +17,7 @@ _COMMANDS = re.compile(r"otaserver/ftp/\w+_commands\.py")
 # there. "Do nothing": they are not used.
 _REFERENCE = re.compile(r"\b[Ss]ee (`|\w+\.\w|ota_)|\ADo nothing\b")
 
-# Still to be documented; nothing is to be added here.
+# Not documented yet. This list may only get shorter.
 _NOT_YET = {
     "otaserver/ftp/session.py: Link.hang_up",
     "otaserver/ftp/session.py: Link.write",
@@ -40,7 +40,7 @@ _NamesIn = Callable[[str], set[str]]
 
 
 def _modules() -> Iterator[str]:
-    """Name the modules; what is in device/examples/ is to be read as a whole, and copied."""
+    """Name the modules to check; device/examples/ has scripts, which are not called."""
     for path in (*PROJECT.glob("otaserver/**/*.py"), *PROJECT.glob("device/*.py")):
         name = path.relative_to(PROJECT).as_posix()
         if not _COMMANDS.fullmatch(name):

@@ -29,7 +29,7 @@ from otaserver.ftp import transfer_commands as transfers
 from otaserver.ftp.errors import Refused
 from otaserver.ftp.session import Session
 
-# What a command does: see the module's docstring for its arguments and result.
+# The function behind a command; see the module's docstring.
 Obey = Callable[[Session, bytes], "Coroutine[Any, Any, None] | None"]
 
 

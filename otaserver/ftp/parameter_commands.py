@@ -94,7 +94,7 @@ def extended_passive(session: Session, argument: bytes) -> None:
 
 def _open_port(session: Session) -> int:
     if not session.local_host:
-        raise Refused(425, "The server has no address here to listen at.")
+        raise Refused(425, "This connection has no IP address for a data port.")
     data = session.replace_data()
     try:
         return data.wait_at(session.site.network, session.local_host, session.peer_address)

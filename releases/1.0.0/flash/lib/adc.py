@@ -1,4 +1,4 @@
-# Replaced in 1.0.1, where the sensor reads its channel by itself.
+# Replaced in 1.0.1, where the sensor reads its channel directly.
 import machine
 
 

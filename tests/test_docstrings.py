@@ -17,24 +17,6 @@ _COMMANDS = re.compile(r"otaserver/ftp/\w+_commands\.py")
 # there. "Do nothing": they are not used.
 _REFERENCE = re.compile(r"\b[Ss]ee (`|\w+\.\w|ota_)|\ADo nothing\b")
 
-# Not documented yet. This list may only get shorter.
-_NOT_YET = {
-    "otaserver/ftp/session.py: Link.hang_up",
-    "otaserver/ftp/session.py: Link.write",
-    "otaserver/ftp/shell.py: ReadOnlyShell.entry",
-    "otaserver/ftp/shell.py: ReadOnlyShell.size_bytes",
-    "otaserver/ftp/shell.py: Realm.requestAvatar",
-    "otaserver/ftp/shell.py: bytes_download",
-    "otaserver/http/answers.py: not_modified",
-    "otaserver/http/request.py: Request.connectionLost",
-    "otaserver/http/request.py: Request.gotLength",
-    "otaserver/http/request.py: Request.handleContentChunk",
-    "otaserver/http/request.py: Request.requestReceived",
-    "otaserver/wire/transfer.py: Outlet.send_file",
-    "otaserver/wire/transfer.py: Outlet.write",
-    "otaserver/wire/transfer.py: Outlet.write_buffered",
-}
-
 # Finds the arguments that a docstring names.
 _NamesIn = Callable[[str], set[str]]
 
@@ -102,8 +84,7 @@ def test_every_argument_is_documented() -> None:
     for name in _modules():
         names_in = _mentioned if name.startswith("device/") else _documented
         found += offences((PROJECT / name).read_text(), f"{name}: ", names_in)
-    left = [one for one in found if one.rpartition(": ")[0] not in _NOT_YET]
-    assert left == [], "\n".join(["undocumented arguments:", *left])
+    assert found == [], "\n".join(["undocumented arguments:", *found])
 
 
 @pytest.mark.parametrize(

@@ -114,7 +114,8 @@ class ControlConnection(LineReceiver):
         """Send a last reply, and close.
 
         Args:
-            code, text: see `otaserver.ftp.replies.reply`.
+            code: see `otaserver.ftp.replies.reply`.
+            text: likewise.
         """
         self._say_last(code, text)
         self.transport.loseConnection()

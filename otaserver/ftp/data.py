@@ -21,13 +21,14 @@ _TOO_SLOW = "The data connection was too slow."
 
 
 class DataConnection(Protocol):
-    """Takes what one command sends.
+    """Carries what one command sends.
 
-    It is made when the client says how to connect, and is good for one transfer.
-    The client may connect before or after the command.
+    It is made when the client says how to connect, and serves one transfer. The
+    client may connect before or after the command.
 
     Args:
-        opening_until_s: until when it must have been opened, and be used.
+        opening_until_s: when it must have been opened, and be in use, in seconds
+            since 1970.
     """
 
     transport: Any = None
@@ -55,7 +56,9 @@ class DataConnection(Protocol):
         """Open a port for the client to connect to.
 
         Args:
-            network, host, peer_host: see `Network.listen`.
+            network: opens the port.
+            host: see `Network.listen`.
+            peer_host: likewise.
 
         Returns:
             The port.
@@ -67,7 +70,7 @@ class DataConnection(Protocol):
         return self._port.number
 
     def connect_later(self, connect: "Callable[[], Deferred[Any]]") -> None:
-        """Remember how to connect to the client, once there is something to send.
+        """Remember how to connect to the client when there is something to send.
 
         Args:
             connect: calls `Network.connect`.
@@ -75,7 +78,7 @@ class DataConnection(Protocol):
         self._connect = connect
 
     def check(self) -> None:
-        """See whether there is still something to wait for.
+        """Check that the connection can still be used.
 
         Raises:
             Refused: the connection has ended, or can't be opened any more.
@@ -87,10 +90,10 @@ class DataConnection(Protocol):
         """Wait for the connection.
 
         Args:
-            until_s: how long to wait.
+            until_s: how long to wait, in seconds since 1970.
 
         Returns:
-            Fires when it is there; fails with `Refused` where it can't be had.
+            Fires when it is open; fails with `Refused` if it can't be opened.
         """
         self._deadline_s = until_s
         waiting: Deferred[None] = Deferred()
@@ -123,7 +126,7 @@ class DataConnection(Protocol):
             self._sent_bytes, self._is_sent = transfer.sent_bytes, True
 
     def connectionMade(self) -> None:
-        """Let the command go on that waits."""
+        """Let the command continue that waits for the connection."""
         if ITCPTransport.providedBy(self.transport):
             self.transport.setTcpNoDelay(True)
         if self._ended is not None:
@@ -151,17 +154,17 @@ class DataConnection(Protocol):
             self.transport.loseConnection()
 
     def abort(self, why: Refused) -> None:
-        """Close it at once, whatever goes on.
+        """Close it at once, whatever is in progress.
 
         Args:
-            why: what the command is told that uses it.
+            why: what the command that uses it reports.
         """
         self._end(why)
         if self.connected:
             self.transport.abortConnection()
 
     def check_time(self, now_s: float) -> None:
-        """End what takes too long; the factory has this called once a second.
+        """End what takes too long; this is called once a second.
 
         Args:
             now_s: the time, in seconds.

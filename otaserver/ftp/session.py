@@ -26,10 +26,19 @@ class Link(Protocol):
     own_port: int | None
 
     def write(self, data: bytes) -> None:
-        """Send a reply."""
+        """Send a reply.
+
+        Args:
+            data: the reply, with its line ends.
+        """
 
     def hang_up(self, code: int, text: str) -> None:
-        """Send a last reply, and close."""
+        """Send a last reply, and close.
+
+        Args:
+            code: see `otaserver.ftp.replies.reply`.
+            text: likewise.
+        """
 
 
 class Session:
@@ -107,7 +116,8 @@ class Session:
         """Send a reply of one line.
 
         Args:
-            code, text: see `otaserver.ftp.replies.reply`.
+            code: see `otaserver.ftp.replies.reply`.
+            text: likewise.
         """
         self._link.write(reply(code, text))
 
@@ -115,7 +125,10 @@ class Session:
         """Send a reply of several lines.
 
         Args:
-            code, first, lines, last: see `otaserver.ftp.replies.long_reply`.
+            code: see `otaserver.ftp.replies.long_reply`.
+            first: likewise.
+            lines: likewise.
+            last: likewise.
         """
         self._link.write(long_reply(code, first, lines, last))
 
@@ -123,7 +136,8 @@ class Session:
         """Send a last reply, and close the connection.
 
         Args:
-            code, text: see `otaserver.ftp.replies.reply`.
+            code: see `otaserver.ftp.replies.reply`.
+            text: likewise.
         """
         self._link.hang_up(code, text)
 

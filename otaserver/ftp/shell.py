@@ -63,7 +63,8 @@ class ReadOnlyShell:
         """Find what is at a path.
 
         Args:
-            path, query: see `otaserver.service.UpdateServer.find`.
+            path: see `otaserver.service.UpdateServer.find`.
+            query: likewise.
 
         Returns:
             What is there.
@@ -90,14 +91,15 @@ class ReadOnlyShell:
         """
         found = self.find(path)
         if not isinstance(found, Folder):
-            raise Refused(550, "That is no folder.")
+            raise Refused(550, "That is not a folder.")
         return found
 
     async def manifest(self, request: ManifestRequest, base_url: str) -> EncodedManifest:
         """Answer a device.
 
         Args:
-            request, base_url: see `otaserver.service.UpdateServer.manifest`.
+            request: see `otaserver.service.UpdateServer.manifest`.
+            base_url: likewise.
 
         Returns:
             The manifest.
@@ -106,7 +108,14 @@ class ReadOnlyShell:
         return manifest if isinstance(manifest, EncodedManifest) else await manifest
 
     async def size_bytes(self, found: Found, base_url: str) -> int:
-        """Tell how much a client gets who fetches something, in bytes.
+        """Find out how much a client gets that fetches something.
+
+        Args:
+            found: what it fetches.
+            base_url: what URLs in a manifest begin with.
+
+        Returns:
+            How much it is, in bytes.
 
         Raises:
             Refused: it is a folder.
@@ -118,7 +127,15 @@ class ReadOnlyShell:
         return found.size_bytes
 
     async def entry(self, found: Found, base_url: str) -> Entry:
-        """Describe something by itself."""
+        """Describe something by itself.
+
+        Args:
+            found: what to describe.
+            base_url: what URLs in a manifest begin with.
+
+        Returns:
+            Its entry in a listing.
+        """
         if isinstance(found, ManifestRequest):
             return manifest_entry(found.folder, await self.size_bytes(found, base_url))
         return folder_entry(found) if isinstance(found, Folder) else file_entry(found)
@@ -130,6 +147,9 @@ class ReadOnlyShell:
             found: the folder.
             base_url: what URLs in its manifest begin with.
             form: how to write it.
+
+        Returns:
+            The listing.
         """
         if not isinstance(found, Folder):
             return form([await self.entry(found, base_url)])
@@ -175,13 +195,20 @@ class ReadOnlyShell:
 
 
 def bytes_download(body: bytes) -> Download:
-    """Make bytes ready to be sent."""
+    """Prepare bytes for sending.
+
+    Args:
+        body: what to send.
+
+    Returns:
+        What is ready to be sent.
+    """
     return Download(BytesTransfer(body), len(body))
 
 
 @implementer(IRealm)
 class Realm:
-    """Gives everybody whom a checker let in the same shell.
+    """Gives the same shell to everybody who has logged in.
 
     Args:
         shell: that shell.
@@ -193,7 +220,16 @@ class Realm:
     def requestAvatar(
         self, avatar_id: object, mind: object, *interfaces: type[Interface]
     ) -> "Deferred[tuple[type[Interface], ReadOnlyShell, Callable[[], Any]]]":
-        """Hand out the shell; nothing is kept for a user that a log-out would have to end."""
+        """Hand out the shell; a log-out has nothing to end. See `IRealm.requestAvatar`.
+
+        Args:
+            avatar_id: who has logged in.
+            mind: is not used.
+            interfaces: what is asked for; `IShell` has to be among it.
+
+        Returns:
+            Fires with the interface, the shell, and what to call at the log-out.
+        """
         if IShell not in interfaces:
             raise NotImplementedError("The release tree has no other face than IShell.")
         return succeed((IShell, self._shell, _log_out))

@@ -56,7 +56,8 @@ def partial(known: Answer, offset: int, length: int, size_bytes: int) -> Answer:
 
     Args:
         known: the answer with the whole.
-        offset, length: which part, in bytes.
+        offset: where the part begins, in bytes.
+        length: its length, in bytes.
         size_bytes: the length of the whole.
 
     Returns:

@@ -47,10 +47,20 @@ class Request(http.Request):
     _transfer: Transfer | None = None
 
     def handleContentChunk(self, data: bytes) -> None:
-        """Drop a part of a body: nothing here has a use for one."""
+        """Drop a part of a body: nothing here has a use for one.
+
+        Args:
+            data: the part.
+        """
 
     def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
-        """Answer, now that all of the request has arrived."""
+        """Answer, now that all of the request has arrived.
+
+        Args:
+            command: the method.
+            path: the target.
+            version: the version of HTTP.
+        """
         self.method, self.uri, self.clientproto = command, path, version
         self.process()
 
@@ -75,7 +85,11 @@ class Request(http.Request):
             self._fail(Failure())
 
     def connectionLost(self, reason: Failure) -> None:
-        """Abandon what was being sent."""
+        """Abandon what was being sent.
+
+        Args:
+            reason: why the connection has ended.
+        """
         if self._transfer is not None:
             self._transfer.stop()
         super().connectionLost(reason)

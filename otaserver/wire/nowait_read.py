@@ -3,12 +3,12 @@
 import errno
 import os
 
-# File systems that can't tell: tmpfs, NFS, FAT and others.
+# What file systems answer that can't tell: tmpfs, NFS, FAT and others.
 _CANNOT_TELL = frozenset({errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS})
 
 
 def read_if_cached(descriptor: int, offset: int, length: int) -> bytes | None:
-    """Read from a file what can be had without waiting for the disk.
+    """Read a part of a file, as far as that needs no wait for the disk.
 
     Args:
         descriptor: an open file.
@@ -16,8 +16,8 @@ def read_if_cached(descriptor: int, offset: int, length: int) -> bytes | None:
         length: how much to read, in bytes.
 
     Returns:
-        What was read, which may be less than asked for; None where the disk has
-        to be waited for, or nobody can tell (``RWF_NOWAIT``, preadv2(2)).
+        What was read, which may be less than asked for; None if the disk has to be
+        waited for, or the kernel can't tell (``RWF_NOWAIT``, preadv2(2)).
 
     Raises:
         OSError: the file can't be read.
@@ -35,11 +35,15 @@ def read_if_cached(descriptor: int, offset: int, length: int) -> bytes | None:
 
 
 def is_cached(descriptor: int, offset: int, length: int) -> bool:
-    """Tell whether a part of a file can be had without the disk, judging by its ends.
+    """Decide whether a part of a file can be read without the disk, judging by its ends.
 
     Args:
         descriptor: an open file.
-        offset, length: which part, in bytes.
+        offset: where the part begins, in bytes.
+        length: its length, in bytes.
+
+    Returns:
+        Whether it can.
     """
     last = offset + length - 1
     return length == 0 or all(

@@ -105,7 +105,9 @@ class Outgoing:
         """Have the kernel send a part of a file, within what this turn allows.
 
         Args:
-            descriptor, offset, size_bytes: see `otaserver.wire.zero_copy.send_file`.
+            descriptor: see `otaserver.wire.zero_copy.send_file`.
+            offset: likewise.
+            size_bytes: likewise.
 
         Returns:
             How much was sent, in bytes; 0 if the socket, or this turn, takes no more.

@@ -41,13 +41,30 @@ class Outlet(Protocol):
     is_drained: bool
 
     def write(self, data: bytes) -> None:
-        """Write something small, past the transport's buffer if that is empty."""
+        """Write something small, past the transport's buffer if that is empty.
+
+        Args:
+            data: what to write.
+        """
 
     def write_buffered(self, data: bytes) -> None:
-        """Write through the transport's buffer; the transfer is resumed after it."""
+        """Write through the transport's buffer; the transfer is resumed after it.
+
+        Args:
+            data: what to write.
+        """
 
     def send_file(self, descriptor: int, offset: int, size_bytes: int) -> int:
-        """Have the kernel send a part of a file."""
+        """Have the kernel send a part of a file.
+
+        Args:
+            descriptor: an open file.
+            offset: where to begin, in bytes.
+            size_bytes: how much to send at most.
+
+        Returns:
+            How much was sent, in bytes.
+        """
 
     def wait(self) -> None:
         """Leave the transfer alone until it asks to be resumed."""

@@ -66,7 +66,7 @@ def test_commands_wait_in_order_for_the_one_before_them() -> None:
     conversation = Conversation()
     assert conversation.receive(RETR) is Verdict.DO
     assert conversation.next() == RETR
-    wrong = Refused(500, "That is no command.")
+    wrong = Refused(500, "That is not a command.")
     assert conversation.receive(NOOP) is Verdict.WAIT
     assert conversation.receive(wrong) is Verdict.WAIT
     assert conversation.next() is None

@@ -1,3 +1,4 @@
+import ast
 import subprocess
 import sys
 
@@ -36,3 +37,54 @@ def test_the_rooms_of_the_core_load_no_twisted(package: str) -> None:
         [sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, check=True
     ).stdout
     assert loaded.split() == []
+
+
+# From the ground up; a room imports only itself and what stands before it.
+ROOMS = (
+    "errors",
+    "byte_cache",
+    "worker",
+    "catalogue",
+    "manifest",
+    "encoded_manifests",
+    "watch",
+    "service",
+    "wire",
+    "http",
+    "ftp",
+    "startup",
+    "options",
+    "tap",
+)
+# The protocols don't know each other.
+STRANGERS = {("ftp", "http"), ("wire", "service"), ("wire", "watch"), ("wire", "manifest")}
+
+
+def imports() -> dict[str, set[str]]:
+    """Read which of the server's modules each of them imports, for its types, too."""
+    found: dict[str, set[str]] = {}
+    for path in (PROJECT / "otaserver").rglob("*.py"):
+        name = ".".join(path.relative_to(PROJECT).with_suffix("").parts)
+        nodes = ast.walk(ast.parse(path.read_text()))
+        modules = {node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)}
+        found[name] = {module for module in modules if module.startswith("otaserver.")}
+    return found
+
+
+def test_arrows_run_downwards_only() -> None:
+    for module, imported in imports().items():
+        if module == "otaserver.__init__":
+            continue
+        room = module.split(".")[1]
+        for other in imported:
+            below = other.split(".")[1]
+            assert ROOMS.index(below) <= ROOMS.index(room), f"{module} imports {other}"
+            assert (room, below) not in STRANGERS, f"{module} imports {other}"
+
+
+def test_no_module_imports_itself_by_a_detour() -> None:
+    left = imports()
+    while left:
+        free = {module for module, imported in left.items() if not imported & left.keys()}
+        assert free, f"a cycle among {sorted(left)}"
+        left = {module: imported for module, imported in left.items() if module not in free}

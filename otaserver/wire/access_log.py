@@ -31,6 +31,9 @@ _MAX_KEPT = 50_000
 _MAX_PART_BYTES = 2_048
 
 
+_LINE = '%s - - %s "%s" %d %d "%s" "%s"'
+
+
 class AccessLogError(OTAServerError):
     """The access log's file can't be opened."""
 
@@ -51,21 +54,17 @@ class CombinedFormat:
         Returns:
             The line, without a line end.
         """
-        second_s = int(event.ended_s)
+        ended_s, _, host, request, status, body_bytes, referer, agent = event
+        second_s = int(ended_s)
         if second_s != self._second_s:
             self._second_s = second_s
             self._time = strftime("[%d/%b/%Y:%H:%M:%S +0000]", gmtime(second_s))
-        line = self._filled_in(event, lambda raw: raw.decode("latin-1") or "-")
+        shown = tuple(map(_decoded, (request, referer, agent)))
+        line = _LINE % (host or "-", self._time, shown[0], status, body_bytes, *shown[1:])
         if len(line) < _MAX_PART_BYTES and _is_plain(line):
             return line
-        return self._filled_in(event, _quotable)
-
-    def _filled_in(self, event: Served, quotable: Callable[[bytes], str]) -> str:
-        return (
-            f"{event.peer_host or '-'} - - {self._time} "
-            f'"{quotable(event.request)}" {event.status:d} {event.body_bytes} '
-            f'"{quotable(event.referer)}" "{quotable(event.user_agent)}"'
-        )
+        shown = tuple(map(_quotable, (request, referer, agent)))
+        return _LINE % (host or "-", self._time, shown[0], status, body_bytes, *shown[1:])
 
 
 class TwistedAccessLog(Service):
@@ -254,6 +253,10 @@ class AccessLogFile(Service):
                 path=self._path,
                 error=failure.getErrorMessage(),
             )
+
+
+def _decoded(raw: bytes) -> str:
+    return raw.decode("latin-1") or "-"
 
 
 def _is_plain(line: str) -> bool:

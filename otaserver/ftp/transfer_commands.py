@@ -13,7 +13,7 @@ from otaserver.ftp.list_formats import facts_form, names_form, unix_form
 from otaserver.ftp.path_argument import resolve, without_options
 from otaserver.ftp.session import Session
 from otaserver.ftp.shell import Download, ReadOnlyShell, bytes_download
-from otaserver.wire.events import Served
+from otaserver.wire.events import Served, cut
 
 # Enough digits for the length of any file.
 _OFFSET = re.compile(rb"[0-9]{1,18}")
@@ -112,7 +112,7 @@ async def _send(session: Session, verb: str, argument: bytes, prepare: _Prepare)
     finally:
         session.close_data()
         ended_s = listener.clock.seconds()
-        request = b"%b %b FTP" % (verb.encode(), path)
+        request = cut(b"%b %b FTP" % (verb.encode(), path))
         listener.served(
             Served(ended_s, ended_s - began_s, session.peer_host, request, code, size_bytes)
         )

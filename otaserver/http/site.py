@@ -7,7 +7,7 @@ from twisted.web import server
 from otaserver.http.channel import Channel
 from otaserver.http.request import Request
 from otaserver.http.state import SiteState
-from otaserver.wire.events import Served
+from otaserver.wire.events import Served, cut
 
 
 class Site(server.Site):
@@ -69,10 +69,10 @@ class Site(server.Site):
                 ended_s,
                 ended_s - request.began_s,
                 request.channel.peer_host,
-                b"%b %b %b" % (request.method, request.uri, request.clientproto),
+                cut(b"%b %b %b" % (request.method, request.uri, request.clientproto)),
                 int(request.code),
                 request.sentLength,
-                fields[b"Referer"][0] if b"Referer" in fields else b"",
-                fields[b"User-Agent"][0] if b"User-Agent" in fields else b"",
+                cut(fields[b"Referer"][0]) if b"Referer" in fields else b"",
+                cut(fields[b"User-Agent"][0]) if b"User-Agent" in fields else b"",
             )
         )

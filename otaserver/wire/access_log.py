@@ -5,6 +5,7 @@ and user (always ``-``), time, request, status, bytes of the body, referer, user
 Quotes, backslashes and whatever can't be printed are escaped as Apache does.
 """
 
+import re
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -25,13 +26,10 @@ _FLUSH_S = 1
 _MAX_WAITING = 5_000
 
 # When so many are, because the disk takes none, further ones are dropped, and counted.
-_MAX_KEPT = 50_000
+_MAX_KEPT = 20_000
 
-# How much of what a client sends goes into a line, for each part of it.
-_MAX_PART_BYTES = 2_048
-
-
-_LINE = '%s - - %s "%s" %d %d "%s" "%s"'
+# What needs no escape: printable ASCII but for quotes and backslashes.
+_PLAIN = re.compile(r"[ !#-\[\]-~]+")
 
 
 class AccessLogError(OTAServerError):
@@ -59,12 +57,12 @@ class CombinedFormat:
         if second_s != self._second_s:
             self._second_s = second_s
             self._time = strftime("[%d/%b/%Y:%H:%M:%S +0000]", gmtime(second_s))
-        shown = tuple(map(_decoded, (request, referer, agent)))
-        line = _LINE % (host or "-", self._time, shown[0], status, body_bytes, *shown[1:])
-        if len(line) < _MAX_PART_BYTES and _is_plain(line):
-            return line
-        shown = tuple(map(_quotable, (request, referer, agent)))
-        return _LINE % (host or "-", self._time, shown[0], status, body_bytes, *shown[1:])
+        return (
+            f"{host or '-'} - - {self._time} "
+            f'"{_quotable(request)}" {status} {body_bytes} '
+            f'"{_quotable(referer) if referer else "-"}" '
+            f'"{_quotable(agent) if agent else "-"}"'
+        )
 
 
 class TwistedAccessLog(Service):
@@ -84,7 +82,7 @@ class TwistedAccessLog(Service):
         self._format = CombinedFormat()
         self._max_single = max_single
         self._left = max_single
-        self._lines: list[str] = []
+        self._events: list[Served] = []
         self._flushing = LoopingCall(self.flush)
         self._flushing.clock = clock
 
@@ -105,13 +103,12 @@ class TwistedAccessLog(Service):
         Args:
             event: what was served.
         """
-        line = self._format.line(event)
         if self._left:
             self._left -= 1
-            self.log.info("{line}", line=line)
+            self.log.info("{line}", line=self._format.line(event))
             return
-        self._lines.append(line)
-        if len(self._lines) >= _MAX_WAITING:
+        self._events.append(event)
+        if len(self._events) >= _MAX_WAITING:
             self._write()
 
     def flush(self) -> None:
@@ -120,11 +117,11 @@ class TwistedAccessLog(Service):
         self._write()
 
     def _write(self) -> None:
-        if self._lines:
-            lines, self._lines = self._lines, []
-            self.log.info(
-                "{count} more in this second:\n{lines}", count=len(lines), lines="\n".join(lines)
-            )
+        if self._events:
+            events, self._events = self._events, []
+            # All at once, which takes less than half the time of one by one.
+            lines = "\n".join(map(self._format.line, events))
+            self.log.info("{count} more in this second:\n{lines}", count=len(events), lines=lines)
 
 
 class AccessLogFile(Service):
@@ -152,7 +149,7 @@ class AccessLogFile(Service):
         self._call_in_reactor = call_in_reactor
         self._path = path
         self._format = CombinedFormat()
-        self._lines: list[str] = []
+        self._events: list[Served] = []
         self._dropped = 0
         self._is_writing = False
         self._has_failed = False
@@ -198,20 +195,20 @@ class AccessLogFile(Service):
         Args:
             event: what was served.
         """
-        if len(self._lines) >= _MAX_KEPT:
+        if len(self._events) >= _MAX_KEPT:
             self._dropped += 1
             return
-        self._lines.append(self._format.line(event))
-        if len(self._lines) >= _MAX_WAITING:
+        self._events.append(event)
+        if len(self._events) >= _MAX_WAITING:
             self.flush()
 
     def flush(self) -> None:
-        """Write the lines that were taken since the last time, unless a write goes on."""
-        if self._is_writing or not self._lines:
+        """Write what was taken since the last time, unless a write is in progress."""
+        if self._is_writing or not self._events:
             return
-        lines, self._lines = self._lines, []
+        events, self._events = self._events, []
         self._is_writing = True
-        self._worker.run(self._write, lines).addErrback(self._complain).addBoth(self._written)
+        self._worker.run(self._write, events).addErrback(self._complain).addBoth(self._written)
 
     def _written(self, _: None) -> None:
         self._is_writing = False
@@ -233,8 +230,8 @@ class AccessLogFile(Service):
         if callable(self._former_handler):
             self._former_handler(number, frame)
 
-    def _write(self, lines: list[str]) -> None:
-        self._file.write("\n".join(lines) + "\n")
+    def _write(self, events: list[Served]) -> None:
+        self._file.write("\n".join([*map(self._format.line, events), ""]))
         self._file.flush()
         self._has_failed = False
 
@@ -255,20 +252,9 @@ class AccessLogFile(Service):
             )
 
 
-def _decoded(raw: bytes) -> str:
-    return raw.decode("latin-1") or "-"
-
-
-def _is_plain(line: str) -> bool:
-    """Whether a line has nothing in it to escape: no quotes but its own six."""
-    return line.isascii() and line.isprintable() and line.count('"') == 6 and "\\" not in line
-
-
 def _quotable(raw: bytes) -> str:
     """Make what a client sent safe to print between quotes; nothing becomes ``-``."""
-    if not raw:
-        return "-"
-    if len(raw) > _MAX_PART_BYTES:
-        raw = raw[:_MAX_PART_BYTES] + b"..."
     text = raw.decode("latin-1")
-    return text.encode("unicode_escape").decode("ascii").replace('"', '\\"')
+    if _PLAIN.fullmatch(text):
+        return text
+    return text.encode("unicode_escape").decode("ascii").replace('"', '\\"') or "-"

@@ -6,6 +6,9 @@ The access log formats these events; metrics can subscribe to them as well.
 from collections.abc import Callable
 from typing import NamedTuple
 
+# How much of anything that a client sends goes into an event.
+MAX_PART_BYTES = 2_048
+
 
 class Served(NamedTuple):
     """One request or transfer that has ended.
@@ -31,6 +34,18 @@ class Served(NamedTuple):
     body_bytes: int
     referer: bytes = b""
     user_agent: bytes = b""
+
+
+def cut(raw: bytes) -> bytes:
+    """Shorten what a client sent, so that events are small whatever it was.
+
+    Args:
+        raw: what it sent.
+
+    Returns:
+        The same, or its beginning with dots after it.
+    """
+    return raw if len(raw) <= MAX_PART_BYTES else raw[:MAX_PART_BYTES] + b"..."
 
 
 class ServedEvents:

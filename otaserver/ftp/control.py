@@ -20,6 +20,7 @@ seconds.
 """
 
 import socket
+import sys
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -73,7 +74,8 @@ class ControlConnection(LineReceiver):
         self.MAX_LENGTH = self.site.max_command_bytes
         self.peer_host: str = getattr(self.transport.getPeer(), "host", "")
         reached = self.transport.getHost()
-        self.own_host: str = getattr(reached, "host", "")
+        # One text for all connections to the same address.
+        self.own_host: str = sys.intern(getattr(reached, "host", ""))
         self.own_port: int | None = getattr(reached, "port", None)
         self.session = Session(self.site, self)
         self._conversation = Conversation()

@@ -69,7 +69,7 @@ class Site(server.Site):
                 ended_s,
                 ended_s - request.began_s,
                 request.channel.peer_host,
-                cut(b"%b %b %b" % (request.method, request.uri, request.clientproto)),
+                cut(b" ".join((request.method, request.uri, request.clientproto))),
                 int(request.code),
                 request.sentLength,
                 cut(fields[b"Referer"][0]) if b"Referer" in fields else b"",

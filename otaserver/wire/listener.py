@@ -5,7 +5,7 @@ from typing import Any
 from twisted.internet.task import LoopingCall
 
 from otaserver.wire.connections import Connections
-from otaserver.wire.events import Served, ServedEvents
+from otaserver.wire.events import ServedEvents
 from otaserver.wire.limits import ConnectionLimits
 
 _TICK_S = 1
@@ -26,13 +26,16 @@ class Listener:
         clock: the clock itself, for what has to be more exact than a second.
         now_s: the time of the last tick, in seconds since 1970.
         connections: the connections that there are.
+        served: records a request or transfer that has ended; see
+            `otaserver.wire.events.ServedEvents.publish`.
     """
 
     def __init__(self, clock: Any, limits: ConnectionLimits, events: ServedEvents) -> None:
         self.clock = clock
         self.now_s: float = clock.seconds()
         self.connections = Connections(limits)
-        self._events = events
+        # Called for everything that is served, and so without a method in between.
+        self.served = events.publish
         self._ticking = LoopingCall(self._tick)
         self._ticking.clock = clock
 
@@ -43,14 +46,6 @@ class Listener:
     def stop(self) -> None:
         """Stop ticking."""
         self._ticking.stop()
-
-    def served(self, event: Served) -> None:
-        """Record a request or transfer that has ended.
-
-        Args:
-            event: what was served.
-        """
-        self._events.publish(event)
 
     def _tick(self) -> None:
         self.now_s = self.clock.seconds()

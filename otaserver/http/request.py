@@ -84,16 +84,6 @@ class Request(http.Request):
             # Whatever it is, one answer fails, and not the connection.
             self._fail(Failure())
 
-    def connectionLost(self, reason: Failure) -> None:
-        """Abandon what was being sent.
-
-        Args:
-            reason: why the connection has ended.
-        """
-        if self._transfer is not None:
-            self._transfer.stop()
-        super().connectionLost(reason)
-
     def _answer(self, route: Route, base_url: str) -> None:
         if isinstance(route.end, Answer):
             self._send(route.end)

@@ -119,7 +119,6 @@ class TwistedAccessLog(Service):
     def _write(self) -> None:
         if self._events:
             events, self._events = self._events, []
-            # All at once, which takes less than half the time of one by one.
             lines = "\n".join(map(self._format.line, events))
             self.log.info("{count} more in this second:\n{lines}", count=len(events), lines=lines)
 

@@ -93,7 +93,7 @@ class Outgoing:
             self.transport.write(data)
 
     def write_buffered(self, data: bytes) -> None:
-        """Write through the transport, as must whatever Twisted itself may follow up.
+        """Write through the transport's buffer, whatever is in it.
 
         Args:
             data: what to write.

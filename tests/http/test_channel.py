@@ -23,6 +23,14 @@ def get(path: str, *lines: str, version: str = "1.1") -> bytes:
     return "\r\n".join([f"GET {path} HTTP/{version}", "Host: h", *lines, "", ""]).encode()
 
 
+def patch_cache(
+    monkeypatch: pytest.MonkeyPatch, read_if_cached: Callable[[int, int, int], "bytes | None"]
+) -> None:
+    """Decide what the kernel is said to have in its page cache."""
+    for module in ("file_transfer", "nowait_read"):
+        monkeypatch.setattr(f"otaserver.wire.{module}.read_if_cached", read_if_cached)
+
+
 def statuses(bench: Bench, data: bytes) -> tuple[list[int], bool]:
     """Send bytes over a connection; say what came back, and whether it ends."""
     client = bench.client()
@@ -489,13 +497,9 @@ def test_a_client_that_goes_away_at_any_moment_leaves_nothing_behind(bench_of: M
 def test_a_client_that_goes_away_while_the_disk_is_read_leaves_nothing_behind(
     bench_of: MakeBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def nothing_is_cached(*_: object) -> None:
-        return None
-
     worker = LateWorker()
     bench = bench_of(LARGE, worker=worker)
-    monkeypatch.setattr("otaserver.wire.file_transfer.read_if_cached", nothing_is_cached)
-    monkeypatch.setattr("otaserver.wire.nowait_read.read_if_cached", nothing_is_cached)
+    patch_cache(monkeypatch, lambda *_: None)
     before = len(os.listdir("/proc/self/fd"))
     for turns in range(6):
         client = bench.client()
@@ -512,12 +516,9 @@ def test_a_client_that_goes_away_while_the_disk_is_read_leaves_nothing_behind(
 def test_a_download_that_is_abandoned_before_it_began_is_the_end(
     bench_of: MakeBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def nothing_is_cached(*_: object) -> None:
-        return None
-
     worker = LateWorker()
     bench = bench_of({**SMALL_TREE, **LARGE}, worker=worker)
-    monkeypatch.setattr("otaserver.wire.file_transfer.read_if_cached", nothing_is_cached)
+    patch_cache(monkeypatch, lambda *_: None)
     client = bench.client()
     client.send(get("/1.0/large") + get("/1.0/small") + get("/manifest.json"))
     client.hang_up()
@@ -529,12 +530,9 @@ def test_a_download_that_is_abandoned_before_it_began_is_the_end(
 def test_a_small_file_that_changes_while_the_disk_is_read_is_not_sent(
     bench_of: MakeBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def nothing_is_cached(*_: object) -> None:
-        return None
-
     worker = LateWorker()
     bench = bench_of(LARGE, worker=worker)
-    monkeypatch.setattr("otaserver.wire.file_transfer.read_if_cached", nothing_is_cached)
+    patch_cache(monkeypatch, lambda *_: None)
     client = bench.client()
     client.send(get("/1.0/small"))
     rewrite(bench.root / "1.0/small", b"other")
@@ -555,8 +553,7 @@ def test_what_is_not_in_the_cache_is_read_by_the_worker(
     def cached_after_reading(descriptor: int, offset: int, length: int) -> "bytes | None":
         return real(descriptor, offset, length) if known else None
 
-    monkeypatch.setattr("otaserver.wire.file_transfer.read_if_cached", cached_after_reading)
-    monkeypatch.setattr("otaserver.wire.nowait_read.read_if_cached", cached_after_reading)
+    patch_cache(monkeypatch, cached_after_reading)
     client = bench.client()
     client.send(get("/1.0/large"))
     assert client.answers() == []

@@ -11,7 +11,7 @@ a transfer has its own (`DataConnection`), and so has every other thing that is 
 for. One that ends without waiting doesn't start another turn of `_work`, so commands
 that were sent ahead by the thousand can't nest.
 
-Why it is safe. Replies go out through `Outgoing`, and this class is the transport's
+Why it is safe. Replies go out through `Writer`, and this class is the transport's
 push producer: once a client stops reading, the transport pauses it, and no further
 command is done or read. Whoever is sent away may still be sending; closing with some
 of that unread would make the kernel drop the last reply, so the connection is closed
@@ -20,7 +20,6 @@ seconds.
 """
 
 import socket
-import sys
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -39,7 +38,7 @@ from otaserver.ftp.session import Session
 from otaserver.ftp.state import SiteState
 from otaserver.wire.connections import Admission
 from otaserver.wire.limits import TooManyConnections
-from otaserver.wire.outgoing import Outgoing
+from otaserver.wire.outgoing import Writer
 from otaserver.wire.zero_copy import is_plain_tcp
 
 # How much is read at a time: a client gets no whole turn of the reactor for thousands
@@ -56,8 +55,6 @@ class ControlConnection(LineReceiver):
     Attributes:
         site: what all connections of the site share.
         peer_host: the client's address, as the transport has it.
-        own_host, own_port: the address that the client reached; empty and None if it
-            has none.
         session: what the client has said and chosen.
     """
 
@@ -73,13 +70,9 @@ class ControlConnection(LineReceiver):
         """Admit the connection, or turn it away."""
         self.MAX_LENGTH = self.site.max_command_bytes
         self.peer_host: str = getattr(self.transport.getPeer(), "host", "")
-        reached = self.transport.getHost()
-        # One text for all connections to the same address.
-        self.own_host: str = sys.intern(getattr(reached, "host", ""))
-        self.own_port: int | None = getattr(reached, "port", None)
         self.session = Session(self.site, self)
         self._conversation = Conversation()
-        self._outgoing = Outgoing(self.transport)
+        self._writer = Writer(self.transport)
         self._deadline_s = self.site.now_s + self.site.timeouts.login_s
         if is_plain_tcp(self.transport):
             self._set_socket_options()
@@ -103,6 +96,16 @@ class ControlConnection(LineReceiver):
         self.site.listener.connections.remove(self)
         self.session.end()
 
+    @property
+    def own_host(self) -> str:
+        """The address that the client reached; empty if it has none."""
+        return getattr(self.transport.getHost(), "host", "")
+
+    @property
+    def own_port(self) -> int | None:
+        """The port that the client reached; None if it has none."""
+        return getattr(self.transport.getHost(), "port", None)
+
     def write(self, data: bytes) -> None:
         """Send a reply, unless the last one has been sent.
 
@@ -110,7 +113,7 @@ class ControlConnection(LineReceiver):
             data: the reply.
         """
         if not self._conversation.is_closing:
-            self._outgoing.write(data)
+            self._writer.write(data)
 
     def hang_up(self, code: int, text: str) -> None:
         """Send a last reply, and close.

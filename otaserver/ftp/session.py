@@ -17,13 +17,17 @@ class Link(Protocol):
 
     Attributes:
         peer_host: the client's address, as the transport has it; empty if it has none.
-        own_host, own_port: the address that the client reached; empty and None if it
-            has none.
     """
 
     peer_host: str
-    own_host: str
-    own_port: int | None
+
+    @property
+    def own_host(self) -> str:
+        """The address that the client reached; empty if it has none."""
+
+    @property
+    def own_port(self) -> int | None:
+        """The port that the client reached; None if it has none."""
 
     def write(self, data: bytes) -> None:
         """Send a reply.

@@ -29,6 +29,7 @@ from math import inf
 from typing import Any
 
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import ISSLTransport
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 from twisted.web.http import HTTPChannel
@@ -83,9 +84,7 @@ class Channel(HTTPChannel):
     def connectionMade(self) -> None:
         """Admit the connection, or turn it away."""
         # Asking the socket again for each request would take as long as answering it.
-        self._peer = self.transport.getPeer()
-        self._host = self.transport.getHost()
-        self.peer_host: str = getattr(self._peer, "host", "")
+        self.peer_host: str = getattr(self.transport.getPeer(), "host", "")
         self._state = _State.RECEIVING
         self.outgoing = Outgoing(self.transport, standing_producer=self)
         super().connectionMade()
@@ -107,13 +106,13 @@ class Channel(HTTPChannel):
         self.outgoing.stopProducing()
         super().connectionLost(reason)
 
-    def getPeer(self) -> Any:
-        """Return the client's address."""
-        return self._peer
+    def isSecure(self) -> bool:
+        """Tell whether the connection is encrypted.
 
-    def getHost(self) -> Any:
-        """Return the address that the client reached."""
-        return self._host
+        Returns:
+            True over TLS.
+        """
+        return bool(ISSLTransport.providedBy(self.transport))
 
     def base_url(self, authority: bytes | None, hosts: Sequence[bytes]) -> str:
         """Find out what URLs for this client begin with.
@@ -140,8 +139,9 @@ class Channel(HTTPChannel):
 
     def _own_authority(self) -> str:
         """Write the address that the client reached as a URL does."""
-        host = getattr(self._host, "host", "localhost")
-        port = getattr(self._host, "port", None)
+        reached = self.transport.getHost()
+        host = getattr(reached, "host", "localhost")
+        port = getattr(reached, "port", None)
         # A zone means something on this computer only.
         host = host.partition("%")[0]
         shown = f"[{host}]" if ":" in host else host
@@ -199,7 +199,7 @@ class Channel(HTTPChannel):
             return False
 
     def allHeadersReceived(self) -> None:
-        """Refuse a body that nothing here has a use for."""
+        """Refuse a body that nothing here has a use for; let the client send any other."""
         if self.length is None:
             self.refuse(LengthRequired())
         elif self.length > MAX_BODY_BYTES:
@@ -207,16 +207,12 @@ class Channel(HTTPChannel):
             self.length = None
             self.refuse(BodyTooLarge())
         else:
-            self._begin_request(self.requests[-1])
-
-    def _begin_request(self, request: Any) -> None:
-        """Do what Twisted's channel does here, but look at the headers once only."""
-        fields = request.fields = dict(request.requestHeaders.getAllRawHeaders())
-        self.persistent = self.checkPersistence(request, self._version)
-        expected = fields.get(b"Expect")
-        if expected and expected[0].lower() == b"100-continue" and self._version == b"HTTP/1.1":
-            # Through the buffer, so that the answer can't overtake it.
-            self.outgoing.write_buffered(b"HTTP/1.1 100 Continue\r\n\r\n")
+            request, version = self.requests[-1], self._version
+            self.persistent = self.checkPersistence(request, version)
+            expected = request.requestHeaders.get(b"Expect")
+            if expected and expected[0].lower() == b"100-continue" and version == b"HTTP/1.1":
+                # Through the buffer, so that the answer can't overtake it.
+                self.outgoing.write_buffered(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def allContentReceived(self) -> None:
         """Answer the request; this may take its time."""
@@ -237,7 +233,7 @@ class Channel(HTTPChannel):
         else:
             # At most the first write can still be in the transport's buffer, and may
             # leave it at the lowest rate.
-            left_bytes = min(request.sentLength, FIRST_WRITE_BYTES)
+            left_bytes = min(request.sent_bytes, FIRST_WRITE_BYTES)
             last_s = left_bytes / timeouts.min_rate if timeouts.min_rate else inf
             self._stop_listening()
             self._deadline_s = self._in(timeouts.stall_s + last_s)
@@ -253,7 +249,7 @@ class Channel(HTTPChannel):
         Returns:
             Whether another request may follow.
         """
-        fields = request.fields.get(b"Connection")
+        fields = request.requestHeaders.get(b"Connection")
         if fields is None:
             return version == b"HTTP/1.1"
         options = {option.strip().lower() for field in fields for option in field.split(b",")}

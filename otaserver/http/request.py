@@ -1,13 +1,16 @@
-"""One request: from the bytes of its head to the bytes of its answer."""
+"""One request: from its header fields to the bytes of its answer.
+
+Twisted's `HTTPChannel` parses requests, and asks little of the objects that it makes for
+them: `Request` has just that. Twisted's own, which it replaces, brings cookies, forms
+and sessions, which take longer than an answer here.
+"""
 
 import os
-from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from twisted.web import http
 
 from otaserver.catalogue.model import File
 from otaserver.encoded_manifests import EncodedManifest
@@ -23,6 +26,7 @@ from otaserver.http.conditions import (
 from otaserver.http.errors import MethodNotAllowed, PreconditionFailed, error_answer
 from otaserver.http.routes import Route, manifest_answer
 from otaserver.http.target import parse_target
+from otaserver.wire.events import Served, cut
 from otaserver.wire.file_transfer import FileTransfer, read_small
 from otaserver.wire.transfer import FIRST_WRITE_BYTES, BytesTransfer, Transfer, TransferAborted
 
@@ -31,20 +35,54 @@ _CONDITIONS = frozenset(
 )
 
 
-class Request(http.Request):
+class Fields(dict[bytes, list[bytes]]):
+    """Header fields: their values by name, each name in Twisted's canonical case."""
+
+    def addRawHeader(self, name: bytes, value: bytes) -> None:
+        """Add a field; Twisted calls this with what it has checked.
+
+        Args:
+            name: its name, in canonical case.
+            value: its value, without line ends.
+        """
+        self.setdefault(name, []).append(value)
+
+
+class Request:
     """A request for something in the release tree.
 
+    Args:
+        channel: the connection that it arrives on.
+        queued: how many requests are before it; Twisted's channel says so.
+
     Attributes:
-        fields: the request's headers by name, each in Twisted's canonical case.
-        began_s: when all of it had arrived, in seconds since 1970.
+        requestHeaders: the header fields; the name is Twisted's.
+        sent_bytes: how much of the answer's body was sent.
     """
 
     log = Logger()
-    channel: Channel
 
-    fields: Mapping[bytes, Sequence[bytes]]
+    __slots__ = (
+        "_began_s",
+        "_channel",
+        "_has_begun",
+        "_is_disconnected",
+        "_method",
+        "_status",
+        "_transfer",
+        "_uri",
+        "_version",
+        "requestHeaders",
+        "sent_bytes",
+    )
 
-    _transfer: Transfer | None = None
+    def __init__(self, channel: Channel, queued: int) -> None:
+        self._channel = channel
+        self.requestHeaders = Fields()
+        self.sent_bytes = 0
+        self._has_begun = False
+        self._is_disconnected = False
+        self._transfer: Transfer | None = None
 
     def handleContentChunk(self, data: bytes) -> None:
         """Drop a part of a body: nothing here has a use for one.
@@ -52,6 +90,14 @@ class Request(http.Request):
         Args:
             data: the part.
         """
+
+    def connectionLost(self, reason: Failure) -> None:
+        """Take note that nobody waits for the answer any more.
+
+        Args:
+            reason: why the connection ended.
+        """
+        self._is_disconnected = True
 
     def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
         """Answer, now that all of the request has arrived.
@@ -61,24 +107,20 @@ class Request(http.Request):
             path: the target.
             version: the version of HTTP.
         """
-        self.method, self.uri, self.clientproto = command, path, version
-        self.process()
-
-    def process(self) -> None:
-        """Follow the address, and answer with what it leads to."""
-        state = self.channel.state
-        self.began_s = state.listener.clock.seconds()
+        self._method, self._uri, self._version = command, path, version
+        state = self._channel.state
+        self._began_s = state.listener.clock.seconds()
         try:
-            if self.method not in (b"GET", b"HEAD"):
+            if command not in (b"GET", b"HEAD"):
                 raise MethodNotAllowed
-            hosts = self.fields.get(b"Host", ())
-            route = state.routes.known(self.uri)
+            hosts = self.requestHeaders.get(b"Host", ())
+            route = state.routes.known(path)
             if route is not None:
-                self._answer(route, self.channel.base_url(route.authority, hosts))
+                self._answer(route, self._channel.base_url(route.authority, hosts))
                 return
-            target = parse_target(self.uri)
-            base_url = self.channel.base_url(target.authority, hosts)
-            following = Deferred.fromCoroutine(state.routes.follow(self.uri, target))
+            target = parse_target(path)
+            base_url = self._channel.base_url(target.authority, hosts)
+            following = Deferred.fromCoroutine(state.routes.follow(path, target))
             following.addCallback(self._answer, base_url).addErrback(self._fail)
         except Exception:
             # Whatever it is, one answer fails, and not the connection.
@@ -88,9 +130,9 @@ class Request(http.Request):
         if isinstance(route.end, Answer):
             self._send(route.end)
             return
-        server = self.channel.state.server
-        if self.method == b"GET":
-            server.check_in(route.end, self.channel.peer_host)
+        server = self._channel.state.server
+        if self._method == b"GET":
+            server.check_in(route.end, self._channel.peer_host)
         manifest = server.manifest(route.end, base_url)
         if isinstance(manifest, EncodedManifest):
             self._send(manifest_answer(manifest))
@@ -100,19 +142,19 @@ class Request(http.Request):
     def _fail(self, failure: Failure) -> None:
         if not failure.check(OTAServerError):
             self.log.failure("A request failed", failure)
-        if self._disconnected:
+        if self._is_disconnected:
             return
-        if self.startedWriting:
-            self.channel.outgoing.abort()
+        if self._has_begun:
+            self._channel.outgoing.abort()
         else:
             self._send_body(error_answer(failure.value))
 
     def _send(self, answer: Answer) -> None:
         """Send an answer, or what the request's conditions make of it."""
-        if self._disconnected:
+        if self._is_disconnected:
             return
         offset, length = 0, answer.file.size_bytes if answer.file else len(answer.body)
-        if answer.etag and not _CONDITIONS.isdisjoint(self.fields):
+        if answer.etag and not _CONDITIONS.isdisjoint(self.requestHeaders):
             mtime_s = answer.file.mtime_s if answer.file else None
             condition = precondition(self._header, answer.etag, mtime_s)
             if condition is Precondition.NOT_MODIFIED:
@@ -120,7 +162,7 @@ class Request(http.Request):
                 return
             if condition is Precondition.FAILED:
                 raise PreconditionFailed
-            if answer.file is not None and self.method == b"GET":
+            if answer.file is not None and self._method == b"GET":
                 try:
                     part = wanted_range(self._header, length, answer.etag, answer.file.mtime_s)
                 except UnsatisfiableRange:
@@ -136,50 +178,50 @@ class Request(http.Request):
 
     def _send_body(self, answer: Answer) -> None:
         """Send an answer whose body is in memory."""
-        body = b"" if self.method == b"HEAD" else answer.body
+        body = b"" if self._method == b"HEAD" else answer.body
         head = self._head(answer)
-        self.sentLength = len(body)
+        self.sent_bytes = len(body)
         if len(body) <= FIRST_WRITE_BYTES:
-            self.channel.write_answer(head + body)
-            self.finish()
+            self._channel.write_answer(head + body)
+            self._finish()
         else:
             self._begin(BytesTransfer(body, head))
 
     def _send_file(self, answer: Answer, file: File, offset: int, size_bytes: int) -> None:
         """Send a part of a file, if it is still the same file."""
-        state = self.channel.state
+        state = self._channel.state
         descriptor = state.server.open(file)
         whole = (
             b""
-            if self.method == b"HEAD"
+            if self._method == b"HEAD"
             else read_small(descriptor, file.stamp, offset, size_bytes)
         )
         if whole is not None:
             os.close(descriptor)
-            self.sentLength = len(whole)
-            self.channel.write_answer(self._head(answer) + whole)
-            self.finish()
+            self.sent_bytes = len(whole)
+            self._channel.write_answer(self._head(answer) + whole)
+            self._finish()
             return
-        self.sentLength = size_bytes
+        self.sent_bytes = size_bytes
         head = self._head(answer)
         self._begin(FileTransfer(descriptor, file.stamp, offset, size_bytes, state.worker, head))
 
     def _head(self, answer: Answer) -> bytes:
         """Write the head of the answer, which is about to be sent."""
-        self.startedWriting = 1
-        self.code = answer.status
-        channel = self.channel
+        self._has_begun = True
+        self._status = answer.status
+        channel = self._channel
         state = channel.state
-        is_legacy = state.legacy and self.clientproto == b"HTTP/1.0"
-        return head(answer, self.clientproto, state.date_line, bool(channel.persistent), is_legacy)
+        is_legacy = state.legacy and self._version == b"HTTP/1.0"
+        return head(answer, self._version, state.date_line, bool(channel.persistent), is_legacy)
 
     def _begin(self, transfer: Transfer) -> None:
         self._transfer = transfer
-        self.channel.send(transfer).addCallbacks(self._end, self._break_off)
+        self._channel.send(transfer).addCallbacks(self._end, self._break_off)
 
     def _end(self, _: None) -> None:
         self._transfer = None
-        self.finish()
+        self._finish()
 
     def _break_off(self, failure: Failure) -> None:
         """Answer with an error if nothing has been sent yet; else the connection is gone."""
@@ -187,16 +229,38 @@ class Request(http.Request):
         assert transfer is not None
         is_lost = failure.check(TransferAborted)
         if not (transfer.has_begun or is_lost):
-            self.startedWriting = 0
+            self._has_begun = False
             self._fail(failure)
             return
         if not is_lost:
             self.log.warn("{error}", error=failure.getErrorMessage())
-        self.sentLength = transfer.sent_bytes
-        self.channel.factory.log(self)
+        self.sent_bytes = transfer.sent_bytes
+        self._record()
+
+    def _finish(self) -> None:
+        self._record()
+        self._channel.requestDone(self)
+
+    def _record(self) -> None:
+        """Tell what was served, now that it has ended."""
+        channel, fields = self._channel, self.requestHeaders
+        listener = channel.state.listener
+        ended_s = listener.clock.seconds()
+        listener.served(
+            Served(
+                ended_s,
+                ended_s - self._began_s,
+                channel.peer_host,
+                cut(b" ".join((self._method, self._uri, self._version))),
+                int(self._status),
+                self.sent_bytes,
+                cut(fields[b"Referer"][0]) if b"Referer" in fields else b"",
+                cut(fields[b"User-Agent"][0]) if b"User-Agent" in fields else b"",
+            )
+        )
 
     def _header(self, name: str) -> str | None:
-        values = self.fields.get(name.encode())
+        values = self.requestHeaders.get(name.encode())
         return b", ".join(values).decode("latin-1") if values else None
 
 

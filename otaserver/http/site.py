@@ -1,32 +1,28 @@
 """The HTTP site: a factory that gives each connection the state that all share."""
 
-from typing import Any
-
-from twisted.web import server
+from twisted.internet.interfaces import IAddress, IProtocolNegotiationFactory
+from twisted.internet.protocol import Factory
+from zope.interface import implementer
 
 from otaserver.http.channel import Channel
 from otaserver.http.request import Request
 from otaserver.http.state import SiteState
-from otaserver.wire.events import Served, cut
 
 
-class Site(server.Site):
+@implementer(IProtocolNegotiationFactory)
+class Site(Factory):
     """Serves a release tree.
 
     Args:
         state: what its connections share.
     """
 
-    # Twisted puts a proxy here that can switch to HTTP/2, which nothing here speaks.
-    protocol = Channel  # type: ignore[assignment]
-    requestFactory = Request  # type: ignore[assignment]
     noisy = False
 
     def __init__(self, state: SiteState) -> None:
-        super().__init__(None, reactor=state.listener.clock, timeout=None)
         self.state = state
 
-    def buildProtocol(self, addr: Any) -> Any:
+    def buildProtocol(self, addr: IAddress | None) -> Channel:
         """Make the protocol of a new connection.
 
         Args:
@@ -35,7 +31,9 @@ class Site(server.Site):
         Returns:
             The protocol.
         """
-        channel: Any = super().buildProtocol(addr)
+        channel = Channel()
+        channel.factory = self
+        channel.requestFactory = Request  # type: ignore[assignment]
         channel.state = self.state
         return channel
 
@@ -54,25 +52,3 @@ class Site(server.Site):
             The protocol's name.
         """
         return [b"http/1.1"]
-
-    def log(self, request: Any) -> None:
-        """Record an answered request; Twisted calls this.
-
-        Args:
-            request: a `Request` whose answer has ended.
-        """
-        listener = self.state.listener
-        ended_s = listener.clock.seconds()
-        fields = request.fields
-        listener.served(
-            Served(
-                ended_s,
-                ended_s - request.began_s,
-                request.channel.peer_host,
-                cut(b" ".join((request.method, request.uri, request.clientproto))),
-                int(request.code),
-                request.sentLength,
-                cut(fields[b"Referer"][0]) if b"Referer" in fields else b"",
-                cut(fields[b"User-Agent"][0]) if b"User-Agent" in fields else b"",
-            )
-        )

@@ -82,7 +82,7 @@ class TwistedAccessLog(Service):
         self._format = CombinedFormat()
         self._max_single = max_single
         self._left = max_single
-        self._events: list[Served] = []
+        self._lines: list[str] = []
         self._flushing = LoopingCall(self.flush)
         self._flushing.clock = clock
 
@@ -103,12 +103,13 @@ class TwistedAccessLog(Service):
         Args:
             event: what was served.
         """
+        line = self._format.line(event)
         if self._left:
             self._left -= 1
-            self.log.info("{line}", line=self._format.line(event))
+            self.log.info("{line}", line=line)
             return
-        self._events.append(event)
-        if len(self._events) >= _MAX_WAITING:
+        self._lines.append(line)
+        if len(self._lines) >= _MAX_WAITING:
             self._write()
 
     def flush(self) -> None:
@@ -117,10 +118,11 @@ class TwistedAccessLog(Service):
         self._write()
 
     def _write(self) -> None:
-        if self._events:
-            events, self._events = self._events, []
-            lines = "\n".join(map(self._format.line, events))
-            self.log.info("{count} more in this second:\n{lines}", count=len(events), lines=lines)
+        if self._lines:
+            lines, self._lines = self._lines, []
+            self.log.info(
+                "{count} more in this second:\n{lines}", count=len(lines), lines="\n".join(lines)
+            )
 
 
 class AccessLogFile(Service):

@@ -1,9 +1,9 @@
 """What leaves over one connection: small writes, and transfers of any size.
 
-How it works. `Outgoing` is the only place that knows whether the transport's buffer
-is empty (`is_drained`), and so whether a write may go to the socket directly (see
-`otaserver.wire.zero_copy`). For a transfer it registers itself as the transport's
-pull producer, which Twisted resumes exactly when the buffer has drained and the
+How it works. This is the only place that knows whether the transport's buffer is empty
+(`is_drained`), and so whether a write may go to the socket directly (see
+`otaserver.wire.zero_copy`). For a transfer `Outgoing` registers itself as the
+transport's pull producer, which Twisted resumes exactly when the buffer has drained and the
 socket is writable. The first turn of a transfer may come earlier, at once, if the
 buffer is known to be empty: most answers then need no turn of the reactor at all, and
 no registration.
@@ -32,54 +32,22 @@ from otaserver.wire.zero_copy import (
 )
 
 
-@implementer(IPullProducer)
-class Outgoing:
-    """The outgoing side of one connection.
+class Writer:
+    """The outgoing side of a connection that makes small writes only.
 
     Args:
         transport: the connection's transport.
-        standing_producer: the push producer that is registered with the transport
-            between transfers; None for none.
 
     Attributes:
         transport: the transport.
-        can_sendfile: whether files may be sent by the kernel.
         is_drained: whether the transport is known to have nothing in its buffer.
     """
 
-    __slots__ = (
-        "_is_lent",
-        "_is_lost",
-        "_is_registered",
-        "_is_registering",
-        "_is_waiting",
-        "_left_bytes",
-        "_standing_producer",
-        "_transfer",
-        "can_sendfile",
-        "is_drained",
-        "transport",
-    )
+    __slots__ = ("is_drained", "transport")
 
-    def __init__(self, transport: Any, standing_producer: Any = None) -> None:
+    def __init__(self, transport: Any) -> None:
         self.transport = transport
-        self.can_sendfile = self.is_drained = is_plain_tcp(transport)
-        self._standing_producer = standing_producer
-        self._transfer: Transfer | None = None
-        self._is_lent = self._is_registered = self._is_registering = False
-        self._is_waiting = self._is_lost = False
-        self._left_bytes = TURN_BYTES
-
-    @property
-    def delivered_bytes(self) -> int:
-        """How much of the transfer in progress has arrived; 0 without one."""
-        if self._transfer is None:
-            return 0
-        return delivered_bytes(self.transport, self._transfer.sent_bytes)
-
-    def begin_turn(self) -> None:
-        """Allow the connection another turn's worth of bytes."""
-        self._left_bytes = TURN_BYTES
+        self.is_drained = is_plain_tcp(transport)
 
     def write(self, data: bytes) -> None:
         """Write, directly if nothing waits in the transport.
@@ -100,6 +68,52 @@ class Outgoing:
         """
         self.is_drained = False
         self.transport.write(data)
+
+
+@implementer(IPullProducer)
+class Outgoing(Writer):
+    """The outgoing side of a connection that transfers go over as well.
+
+    Args:
+        transport: the connection's transport.
+        standing_producer: the push producer that is registered with the transport
+            between transfers; None for none.
+
+    Attributes:
+        can_sendfile: whether files may be sent by the kernel.
+    """
+
+    __slots__ = (
+        "_is_lent",
+        "_is_lost",
+        "_is_registered",
+        "_is_registering",
+        "_is_waiting",
+        "_left_bytes",
+        "_standing_producer",
+        "_transfer",
+        "can_sendfile",
+    )
+
+    def __init__(self, transport: Any, standing_producer: Any = None) -> None:
+        super().__init__(transport)
+        self.can_sendfile = self.is_drained
+        self._standing_producer = standing_producer
+        self._transfer: Transfer | None = None
+        self._is_lent = self._is_registered = self._is_registering = False
+        self._is_waiting = self._is_lost = False
+        self._left_bytes = TURN_BYTES
+
+    @property
+    def delivered_bytes(self) -> int:
+        """How much of the transfer in progress has arrived; 0 without one."""
+        if self._transfer is None:
+            return 0
+        return delivered_bytes(self.transport, self._transfer.sent_bytes)
+
+    def begin_turn(self) -> None:
+        """Allow the connection another turn's worth of bytes."""
+        self._left_bytes = TURN_BYTES
 
     def send_file(self, descriptor: int, offset: int, size_bytes: int) -> int:
         """Have the kernel send a part of a file, within what this turn allows.

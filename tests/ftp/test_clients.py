@@ -8,15 +8,14 @@ import shutil
 import socket
 import subprocess
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
 from tests.support.ports import free_ports
-from tests.support.process import LOOPBACK, Server, running_server
+from tests.support.process import LOOPBACK, Server, running_server, wait_until
 from tests.support.trees import write_tree
 
 pytestmark = pytest.mark.real
@@ -114,13 +113,6 @@ def sockets_of(server: Server) -> list[str]:
         for line in Path(f"/proc/{server.process.pid}/net/{table}").read_text().splitlines()[1:]
     ]
     return [name for name in tcp if name in inodes]
-
-
-def wait_until(is_so: Callable[[], object], timeout_s: float = 10) -> None:
-    deadline_s = time.monotonic() + timeout_s
-    while not is_so():
-        assert time.monotonic() < deadline_s, "it did not come to that"
-        time.sleep(0.02)
 
 
 def wait_until_idle(server: TreeServer) -> None:

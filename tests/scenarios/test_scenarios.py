@@ -2,8 +2,6 @@
 
 import json
 import os
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote_to_bytes
@@ -12,7 +10,7 @@ import pytest
 
 from tests.scenarios.conftest import FIRMWARE, NAME, TREE
 from tests.scenarios.transport import OverFTP, OverHTTP, Refused, Transport
-from tests.support.process import Server, running_server
+from tests.support.process import Server, running_server, wait_until
 from tests.support.trees import write_tree
 
 pytestmark = pytest.mark.real
@@ -26,13 +24,6 @@ def manifest(transport: Transport, query: str = "", folder: str = "") -> Any:
 
 def paths(items: list[dict[str, Any]]) -> list[str]:
     return [item["dst_path"] for item in items]
-
-
-def until(is_so: Callable[[], bool]) -> None:
-    deadline_s = time.monotonic() + 10
-    while not is_so():
-        assert time.monotonic() < deadline_s, "it did not come to that"
-        time.sleep(0.05)
 
 
 class TestManifests:
@@ -187,30 +178,30 @@ class TestChanges:
     def test_a_file_that_vanishes(self, transport: Transport, root: Path) -> None:
         folder = write_tree(root / f"gone{type(transport).__name__}", {"a": b"a", "b": b"b"})
         path = f"{folder.name}/a".encode()
-        until(lambda: can_get(transport, path))
+        wait_until(lambda: can_get(transport, path))
         (folder / "a").unlink()
         with pytest.raises(Refused) as refused:
             transport.get(path)
         assert refused.value.sentence in ("The file was removed.", NOTHING)
-        until(lambda: transport.names(folder.name.encode()) == ["manifest.json", "b"])
+        wait_until(lambda: transport.names(folder.name.encode()) == ["manifest.json", "b"])
 
     def test_a_file_that_changes(self, transport: Transport, root: Path) -> None:
         folder = write_tree(root / f"changed{type(transport).__name__}", {"a": b"a" * 10})
         path = f"{folder.name}/a".encode()
-        until(lambda: can_get(transport, path))
+        wait_until(lambda: can_get(transport, path))
         new = folder / ".new"
         new.write_bytes(b"b" * 20)
         os.replace(new, folder / "a")
         # Either refused, or one whole content: never a mixture.
-        until(lambda: can_get(transport, path) and transport.get(path) == b"b" * 20)
+        wait_until(lambda: can_get(transport, path) and transport.get(path) == b"b" * 20)
         assert transport.size(path) == 20
 
     def test_a_release_that_comes(self, transport: Transport, root: Path) -> None:
         name = f"new{type(transport).__name__}"
         write_tree(root / name, {"1.0.0/a": b"1"})
-        until(lambda: can_get(transport, f"{name}/manifest.json".encode()))
+        wait_until(lambda: can_get(transport, f"{name}/manifest.json".encode()))
         write_tree(root / name, {"1.0.1/a": b"2"})
-        until(lambda: (manifest(transport, "", f"{name}/") or {}).get("version") == "1.0.1")
+        wait_until(lambda: (manifest(transport, "", f"{name}/") or {}).get("version") == "1.0.1")
 
     @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
     def test_a_folder_without_permission(
@@ -219,7 +210,7 @@ class TestChanges:
         folder = write_tree(root / f"closed{type(transport).__name__}", {"1.0.0/a": b"1"})
         folder.chmod(0)
         try:
-            until(lambda: any(f"{folder.name} can't be read" in line for line in server.log))
+            wait_until(lambda: any(f"{folder.name} can't be read" in line for line in server.log))
             with pytest.raises(Refused, match=NOTHING):
                 transport.get(f"{folder.name}/1.0.0/a".encode())
             assert transport.get(b"1.0.1/flash/main.py") == b"print(2)\n"

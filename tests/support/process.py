@@ -7,7 +7,8 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
@@ -58,6 +59,14 @@ def twistd() -> str:
 def environment() -> dict[str, str]:
     """The environment for a server: its modules come from this checkout."""
     return {**os.environ, "PYTHONPATH": str(PROJECT), "PYTHONUNBUFFERED": "1"}
+
+
+def wait_until(is_so: Callable[[], object], timeout_s: float = 10) -> None:
+    """Wait for what another process or thread is about to bring about."""
+    deadline_s = time.monotonic() + timeout_s
+    while not is_so():
+        assert time.monotonic() < deadline_s, "it did not come to that"
+        time.sleep(0.02)
 
 
 @contextlib.contextmanager

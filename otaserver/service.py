@@ -66,6 +66,9 @@ class ManifestRequest:
         return cls(folder, update, offer(folder.tree or ReleaseTree(), update))
 
 
+# So many different unreadable versions are logged; a client could make up any number.
+_MAX_UNREADABLE = 100
+
 Found = File | Folder | ManifestRequest
 
 
@@ -102,6 +105,7 @@ class UpdateServer:
         self._catalogue = catalogue
         self._manifests = manifests
         self._observers = observers
+        self._unreadable: set[str] = set()
 
     def find(self, path: TreePath, query: bytes = b"") -> Found:
         """Find what is at a path.
@@ -126,11 +130,29 @@ class UpdateServer:
         if path.names and path.names[-1] == MANIFEST_NAME and not path.is_folder:
             folder = catalogue.find(path.names[:-1])
             if isinstance(folder, Folder) and folder.tree is not None:
-                return ManifestRequest.about(folder, parse_update_request(query))
+                update = parse_update_request(query)
+                self._note_unreadable(update)
+                return ManifestRequest.about(folder, update)
         entry = catalogue.find(path.names)
         if entry is None or (path.is_folder and isinstance(entry, File)):
             raise NothingHere
         return entry
+
+    def _note_unreadable(self, update: UpdateRequest) -> None:
+        """Log a version that can't be compared, once: its device counts as having none."""
+        for version, rank in (
+            (update.current_ver, update.rank),
+            (update.firmware_ver, update.firmware_rank),
+        ):
+            if version is None or rank is not None or version in self._unreadable:
+                continue
+            if len(self._unreadable) < _MAX_UNREADABLE:
+                self._unreadable.add(version)
+                self.log.warn(
+                    "A device reports the version {version!r}, which doesn't begin like one: "
+                    "it is taken for unknown.",
+                    version=version,
+                )
 
     def check_in(self, request: ManifestRequest, peer_host: str) -> None:
         """Note that a device asks; a protocol calls it whenever a device fetches a manifest.

@@ -121,6 +121,8 @@ class ReleaseTree:
             if release.version == version:
                 return release
         wanted = rank(version)
+        if wanted is None:
+            return None
         equal = [release for release in self.releases if release.rank == wanted]
         return equal[0] if len(equal) == 1 else None
 

@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Protocol, TypeVar
 
 from otaserver.catalogue.model import File, Firmware, Folder, Release, ReleaseTree
-from otaserver.catalogue.versions import Rank, is_version_name, rank
+from otaserver.catalogue.versions import Rank, is_version_name, rank_of_name
 
 _FIRMWARE_NAME = re.compile(r"firmware_(?P<version>.+)\.bin", re.DOTALL)
 
@@ -49,7 +49,7 @@ def release_of(folder: Folder) -> Release:
     inside = len(folder.path) + 1
     files = {file.path[inside:]: file for file in folder.walk()}
     ordered = MappingProxyType(dict(sorted(files.items())))
-    return Release(folder.name, rank(folder.name), ordered)
+    return Release(folder.name, rank_of_name(folder.name), ordered)
 
 
 def release_tree(releases: Iterable[Release], files: Mapping[str, File]) -> ReleaseTree:
@@ -63,7 +63,7 @@ def release_tree(releases: Iterable[Release], files: Mapping[str, File]) -> Rele
         The sorted versions, and the newest ones.
     """
     firmwares = [
-        Firmware(version, rank(version), file)
+        Firmware(version, rank_of_name(version), file)
         for name, file in files.items()
         if (version := firmware_version(name)) is not None
     ]

@@ -1,12 +1,22 @@
-"""The order of versions: PEP 440 where it applies, and a total order for all others."""
+"""The order of versions: PEP 440 as far as it can be read, then the rest loosely.
+
+People write versions that PEP 440 does not know: ``git describe`` gives
+``v1.1.0-3-gabc1234``, a vendor ``1.20.0.rc11.1``. So a version is compared by its longest
+beginning that PEP 440 reads, and where two are equal, by the rest: numbers as numbers,
+everything else as text, nothing before something.
+
+A beginning ends between words, never inside one: in ``1.0.0-bugfix``, the ``b`` does not
+stand for a beta.
+"""
 
 import re
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from packaging.version import InvalidVersion, Version
+from packaging.version import VERSION_PATTERN, InvalidVersion, Version
 
-_VERSION_NAME = re.compile(r"v?[0-9]", re.ASCII)
-_LOOSE_PARTS = re.compile(r"[0-9]+|[^0-9.]+", re.ASCII)
+_VERSION_NAME = re.compile(r"[vV]?[0-9]", re.ASCII)
+_PEP440 = re.compile(VERSION_PATTERN, re.VERBOSE | re.IGNORECASE)
+_REST_PARTS = re.compile(r"[0-9]+|[^0-9.]+", re.ASCII)
 _DIGITS = frozenset("0123456789")
 
 
@@ -14,13 +24,12 @@ class Rank(NamedTuple):
     """A version's position in the order of all versions; compare with ``<`` and ``==``.
 
     Attributes:
-        is_pep440: whether the version is valid in PEP 440. Versions that are not
-            sort below all versions that are.
-        order: the sort key among versions of the same kind.
+        beginning: the part that PEP 440 reads.
+        rest: the sort key of what follows it.
     """
 
-    is_pep440: bool
-    order: Any
+    beginning: Version
+    rest: tuple[tuple[int, int, str], ...]
 
 
 def is_version_name(name: str) -> bool:
@@ -30,28 +39,59 @@ def is_version_name(name: str) -> bool:
         name: the folder's name.
 
     Returns:
-        Whether it begins with a digit, or with ``v`` and a digit.
+        Whether it begins with a digit, or with ``v`` or ``V`` and a digit.
     """
     return _VERSION_NAME.match(name) is not None
 
 
-def rank(version: str) -> Rank:
-    """Rank a version in the order of all versions (PEP 440).
+def rank(version: str) -> Rank | None:
+    """Rank a version in the order of all versions.
 
     Args:
         version: any text, up to a few hundred characters long, such as ``1.0.1``,
-            ``v2.0rc1`` or ``2024-site-b``.
+            ``v2.0rc1`` or ``v1.1.0-3-gabc1234``.
 
     Returns:
-        The rank. ``1.0`` and ``1.0.0`` are of equal rank, as in PEP 440.
+        The rank; None if no beginning can be read, as in ``unknown``. ``1.0`` and
+        ``1.0.0`` are of equal rank, as in PEP 440.
     """
-    try:
-        return Rank(True, Version(version))
-    except InvalidVersion:
-        return Rank(False, _loose_order(version))
+    greedy = _PEP440.match(version)
+    if greedy is None:
+        return None
+    for end in range(greedy.end(), 0, -1):
+        if not _is_inside_word(version, end):
+            try:
+                return Rank(Version(version[:end]), _loose(version[end:]))
+            except InvalidVersion:
+                pass
+    return None
 
 
-def _loose_order(version: str) -> tuple[tuple[int, int, str], ...]:
+def rank_of_name(name: str) -> Rank:
+    """Rank a version that names a release or firmware.
+
+    Args:
+        name: a name for which `is_version_name` is true: its beginning is readable.
+
+    Returns:
+        Its rank.
+    """
+    found = rank(name)
+    assert found is not None, name
+    return found
+
+
+def _is_inside_word(text: str, at: int) -> bool:
+    """Tell whether a cut would go through a number or a run of letters."""
+    if at == len(text):
+        return False
+    before, after = text[at - 1], text[at]
+    if before in _DIGITS or after in _DIGITS:
+        return before in _DIGITS and after in _DIGITS
+    return before.isalpha() and after.isalpha()
+
+
+def _loose(rest: str) -> tuple[tuple[int, int, str], ...]:
     """Compare numbers as numbers and the rest as text, like distutils' LooseVersion.
 
     Numbers sort before text, so that any two parts can be compared.
@@ -59,5 +99,5 @@ def _loose_order(version: str) -> tuple[tuple[int, int, str], ...]:
     return tuple(
         # Only ASCII digits: int() accepts or rejects others, such as "²", unpredictably.
         (0, int(part), "") if part[0] in _DIGITS else (1, 0, part)
-        for part in _LOOSE_PARTS.findall(version.removeprefix("v"))
+        for part in _REST_PARTS.findall(rest)
     )

@@ -36,8 +36,9 @@ class UpdateRequest:
             versioned apart from the files.
         device: what it calls itself.
         accept: the kinds of patch that it can take.
-        rank, firmware_rank: the places of both versions among all versions; the
-            firmware's is that of the files unless the device says otherwise.
+        rank, firmware_rank: the places of both versions among all versions; None if
+            that is unknown. The firmware's is that of the files unless the device
+            says otherwise.
     """
 
     current_ver: str | None = None

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from otaserver.catalogue.model import File, Folder, Release, ReleaseTree
 from otaserver.catalogue.release_tree import equal_versions, firmware_version, release_tree
 from otaserver.catalogue.stamps import Stamp
-from otaserver.catalogue.versions import rank
+from otaserver.catalogue.versions import rank_of_name as rank
 from otaserver.http.conditions import http_date
 from otaserver.http.folder_page import folder_page
 from tests.catalogue.finding import file_at, version_of

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from otaserver.catalogue.model import File, Release, ReleaseTree
 from otaserver.catalogue.release_tree import release_tree
 from otaserver.catalogue.stamps import Stamp
-from otaserver.catalogue.versions import rank
+from otaserver.catalogue.versions import rank_of_name as rank
 from otaserver.manifest.encoding import encode
 from otaserver.manifest.model import Manifest, manifest_of
 from otaserver.manifest.offer import offer

@@ -7,7 +7,7 @@ import pytest
 from otaserver.catalogue.model import File, Release, ReleaseTree
 from otaserver.catalogue.release_tree import release_tree
 from otaserver.catalogue.stamps import Stamp
-from otaserver.catalogue.versions import rank
+from otaserver.catalogue.versions import rank_of_name as rank
 from otaserver.manifest.difference import difference
 from otaserver.manifest.offer import NoOffer, offer
 from otaserver.manifest.update_request import UpdateRequest

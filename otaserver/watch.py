@@ -9,6 +9,7 @@ from twisted.python.failure import Failure
 
 from otaserver.catalogue.hash_store import HashStore
 from otaserver.catalogue.model import Catalogue, Folder
+from otaserver.catalogue.problems import Problem
 from otaserver.catalogue.scan import ScanCancelled, ScanError, Scanner
 from otaserver.worker import Clock, DelayedCall, Worker
 
@@ -56,7 +57,7 @@ class CatalogueWatch(Service):
         self._listeners: list[Callable[[], None]] = []
         self._stopping = threading.Event()
         self._next: DelayedCall | None = None
-        self._problems: frozenset[str] = frozenset()
+        self._problems: frozenset[Problem] = frozenset()
         self._offers: dict[str, str] = {}
         self._error = ""
 

@@ -69,7 +69,7 @@ def test_the_same_question_is_answered_from_the_cache(folder: Folder, made: list
 
 
 def test_all_that_a_manifest_depends_on_tells_questions_apart(root: Path) -> None:
-    write_tree(root, {"1.0/a": b"", "p/2.0/a": b"", "firmware_1.0.bin": b""})
+    write_tree(root, {"1.0/flash/a": b"", "p/2.0/flash/a": b"", "firmware_1.0.bin": b"\xe9"})
     top = scanned(root).root
     cache = Cache(ImmediateWorker(), 1 << 20)
     legacy = Cache(ImmediateWorker(), 1 << 20, legacy=True)
@@ -117,7 +117,7 @@ def test_a_large_manifest_is_made_once_beside_the_reactor_for_all_who_wait(
 
 
 def test_a_large_base_is_compared_beside_the_reactor_too(root: Path) -> None:
-    write_tree(root, {"2.0/a": b"", **{f"1.0/flash/{n}": b"" for n in range(150)}})
+    write_tree(root, {"2.0/flash/a": b"", **{f"1.0/flash/{n}": b"" for n in range(150)}})
     worker = LateWorker()
     answer = Cache(worker, 1 << 20).ask(scanned(root).root, UpdateRequest("1.0"), BASE_URL)
     assert answered(answer) is None

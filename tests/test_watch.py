@@ -123,7 +123,7 @@ def test_what_is_offered_is_logged_when_it_changes(
     watch.startService()
     rewrite(small_tree / "1.0.0/flash/main.py", b"x")
     clock.advance(2.1)
-    write_tree(small_tree, {"2.0/a": b"", "p/3.0/a": b""})
+    write_tree(small_tree, {"2.0/flash/a": b"", "p/3.0/flash/a": b""})
     clock.advance(2.1)
     offers = [(event["path"], event["offer"]) for event in logged if "offer" in event]
     assert offers == [
@@ -145,7 +145,7 @@ def test_an_unexpected_error_is_logged_and_does_not_end_the_watch(
     monkeypatch.setattr(watch._scanner, "scan", fail)
     clock.advance(2.1)
     monkeypatch.undo()
-    write_tree(small_tree, {"2.0/a": b""})
+    write_tree(small_tree, {"2.0/flash/a": b""})
     clock.advance(2.1)
     assert newest(watch) == "2.0"
     assert len(errors(logged)) == 1
@@ -181,7 +181,7 @@ def test_long_hashing_does_not_put_off_the_next_look(small_tree: Path) -> None:
     watch.startService()
     clock.advance(60)
     worker.work()
-    write_tree(small_tree, {"2.0/a": b""})
+    write_tree(small_tree, {"2.0/flash/a": b""})
     clock.advance(2.1)
     worker.work()
     assert newest(watch) == "2.0"

@@ -5,8 +5,10 @@ tree, or linked from outside can be reached through any protocol.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from types import MappingProxyType
 
+from otaserver.catalogue.problems import Problem
 from otaserver.catalogue.stamps import Stamp
 from otaserver.catalogue.versions import Rank, rank
 
@@ -68,11 +70,20 @@ class Release:
         version: the name of its folder.
         rank: the version's place among all versions.
         files: the files by their path on the device, such as ``flash/main.py``, sorted.
+        folders: the paths of the folders that these are in.
+        content_id: the SHA-256 of its sorted ``HASH  path`` lines, in hexadecimal: what
+            tells two contents of one version apart.
+        starts_recovery: whether its ``boot.py`` starts the device library's recovery.
+        problems: what keeps it from being offered.
     """
 
     version: str
     rank: Rank
     files: Mapping[str, File]
+    folders: frozenset[str] = frozenset()
+    content_id: str = ""
+    starts_recovery: bool = False
+    problems: tuple[Problem, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,11 +94,13 @@ class Firmware:
         version: the part of the name between ``firmware_`` and ``.bin``.
         rank: the version's place among all versions.
         file: the image.
+        problems: what keeps it from being offered.
     """
 
     version: str
     rank: Rank
     file: File
+    problems: tuple[Problem, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,15 +110,18 @@ class ReleaseTree:
     Attributes:
         releases: all complete releases, lowest version first.
         firmwares: all firmware images, lowest version first.
-        newest_release: the highest release whose rank no other release shares; None
-            if there is none.
+        newest_release: the highest release that is offered: no other release shares its
+            rank, and no problem is known of it. None if there is none.
         newest_firmware: the same for firmware.
+        steps: what devices get that can't take the newest release in one step, by the
+            version that they have: a lower release, or None for nothing.
     """
 
     releases: tuple[Release, ...] = ()
     firmwares: tuple[Firmware, ...] = ()
     newest_release: Release | None = None
     newest_firmware: Firmware | None = None
+    steps: Mapping[str, Release | None] = field(default_factory=lambda: MappingProxyType({}))
 
     def release(self, version: str) -> Release | None:
         """Find the release that a device runs.
@@ -176,13 +192,13 @@ class Catalogue:
 
     Attributes:
         root: the root folder.
-        problems: what is wrong with the tree, a sentence each, without full stops.
+        problems: what is wrong with the tree, the gravest first.
         unsettled: whether something was left out, or kept as it was before,
             because it may still be changing.
     """
 
     root: Folder
-    problems: tuple[str, ...] = ()
+    problems: tuple[Problem, ...] = ()
     unsettled: bool = False
 
     def find(self, parts: Iterable[str]) -> File | Folder | None:

@@ -1,15 +1,15 @@
-"""Sorting a folder's releases and firmware by version."""
+"""Sorting a folder's releases and firmware by version, and finding what each device gets."""
 
-import re
+import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Protocol, TypeVar
 
-from otaserver.catalogue.model import File, Firmware, Folder, Release, ReleaseTree
-from otaserver.catalogue.versions import Rank, is_version_name, rank_of_name
-
-_FIRMWARE_NAME = re.compile(r"firmware_(?P<version>.+)\.bin", re.DOTALL)
+from otaserver.catalogue.model import Firmware, Folder, Release, ReleaseTree
+from otaserver.catalogue.problems import Problem, Weight
+from otaserver.catalogue.release_rules import step_breach
+from otaserver.catalogue.versions import Rank, rank_of_name
 
 
 class _Ranked(Protocol):
@@ -17,24 +17,11 @@ class _Ranked(Protocol):
     def version(self) -> str: ...
     @property
     def rank(self) -> Rank: ...
+    @property
+    def problems(self) -> tuple[Problem, ...]: ...
 
 
 _R = TypeVar("_R", bound=_Ranked)
-
-
-def firmware_version(name: str) -> str | None:
-    """Extract the version from the file name of a firmware image.
-
-    Args:
-        name: a file name.
-
-    Returns:
-        ``1.0.1`` for ``firmware_1.0.1.bin``; None if it is not a firmware image.
-    """
-    match = _FIRMWARE_NAME.fullmatch(name)
-    if match is None or not is_version_name(match["version"]):
-        return None
-    return match["version"]
 
 
 def release_of(folder: Folder) -> Release:
@@ -49,32 +36,73 @@ def release_of(folder: Folder) -> Release:
     inside = len(folder.path) + 1
     files = {file.path[inside:]: file for file in folder.walk()}
     ordered = MappingProxyType(dict(sorted(files.items())))
-    return Release(folder.name, rank_of_name(folder.name), ordered)
+    folders = frozenset(
+        path[:end] for path in files for end, char in enumerate(path) if char == "/"
+    )
+    listing = "".join(f"{file.sha256}  {path}\n" for path, file in ordered.items())
+    return Release(
+        folder.name,
+        rank_of_name(folder.name),
+        ordered,
+        folders,
+        hashlib.sha256(listing.encode()).hexdigest(),
+    )
 
 
-def release_tree(releases: Iterable[Release], files: Mapping[str, File]) -> ReleaseTree:
+def release_tree(releases: Iterable[Release], firmwares: Iterable[Firmware]) -> ReleaseTree:
     """Sort the versions of one release tree.
 
     Args:
         releases: its complete releases.
-        files: the files next to them, by name; those named like firmware are used.
+        firmwares: its firmware images.
 
     Returns:
-        The sorted versions, and the newest ones.
+        The sorted versions, and what is offered of them.
     """
-    firmwares = [
-        Firmware(version, rank_of_name(version), file)
-        for name, file in files.items()
-        if (version := firmware_version(name)) is not None
-    ]
     ordered_releases = _in_order(releases)
     ordered_firmwares = _in_order(firmwares)
+    offered = _offered(ordered_releases)
+    firmware = _offered(ordered_firmwares)
     return ReleaseTree(
         ordered_releases,
         ordered_firmwares,
-        _newest(ordered_releases),
-        _newest(ordered_firmwares),
+        offered[-1] if offered else None,
+        firmware[-1] if firmware else None,
+        MappingProxyType(_steps(ordered_releases, offered)),
     )
+
+
+def tree_problems(path: str, tree: ReleaseTree) -> list[Problem]:
+    """List what keeps something in a release tree from being offered.
+
+    Args:
+        path: the folder's path, relative to the root.
+        tree: the versions in it.
+
+    Returns:
+        The problems.
+    """
+    problems = [problem for items in (tree.releases, tree.firmwares) for problem in _of(items)]
+    for names in equal_versions(tree):
+        problems.append(
+            Problem(
+                Weight.NOT_OFFERED,
+                path,
+                f"has versions of equal rank, {' and '.join(names)}, and offers none of them",
+                "keep one",
+            )
+        )
+    newest = tree.newest_release
+    for version, instead in tree.steps.items():
+        old = tree.release(version)
+        breach = step_breach(old, newest) if old is not None and newest is not None else None
+        if newest is None or breach is None:
+            continue
+        gets = f"which get {instead.version}" if instead else "which get nothing"
+        where = "/".join(part for part in (path, newest.version, breach.path) if part)
+        what = f"{breach.what}; {newest.version} is not offered to devices on {version}, {gets}"
+        problems.append(Problem(Weight.NOT_OFFERED, where, what, breach.remedy))
+    return problems
 
 
 def equal_versions(tree: ReleaseTree) -> list[tuple[str, ...]]:
@@ -95,6 +123,10 @@ def equal_versions(tree: ReleaseTree) -> list[tuple[str, ...]]:
     ]
 
 
+def _of(items: Iterable[_R]) -> Iterable[Problem]:
+    return (problem for item in items for problem in item.problems)
+
+
 def _in_order(items: Iterable[_R]) -> tuple[_R, ...]:
     return tuple(sorted(items, key=lambda item: (item.rank, item.version)))
 
@@ -106,7 +138,18 @@ def _by_rank(items: Iterable[_R]) -> list[list[_R]]:
     return list(groups.values())
 
 
-def _newest(ordered: tuple[_R, ...]) -> _R | None:
-    """Return the highest whose rank no other shares: equal ones are ambiguous."""
+def _offered(ordered: tuple[_R, ...]) -> list[_R]:
+    """Those without a problem, and whose rank no other shares: equal ones are ambiguous."""
     unique = [group[0] for group in _by_rank(ordered) if len(group) == 1]
-    return unique[-1] if unique else None
+    return [item for item in unique if not item.problems]
+
+
+def _steps(releases: Iterable[Release], offered: list[Release]) -> Mapping[str, Release | None]:
+    """Find the releases from which the newest can't be reached in one step."""
+    steps = {}
+    for old in releases:
+        above = [release for release in reversed(offered) if release.rank > old.rank]
+        if above and step_breach(old, above[0]) is not None:
+            others = (release for release in above[1:] if step_breach(old, release) is None)
+            steps[old.version] = next(others, None)
+    return steps

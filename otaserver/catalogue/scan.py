@@ -21,19 +21,38 @@ Scanning blocks, so it runs in a worker thread, one scan at a time.
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from otaserver.catalogue.hash_store import HashStore
 from otaserver.catalogue.hashing import hash_file
-from otaserver.catalogue.model import MANIFEST_NAME, Catalogue, File, Folder, Release, ReleaseTree
-from otaserver.catalogue.release_tree import equal_versions, release_of, release_tree
+from otaserver.catalogue.inspection import (
+    inspected_firmware,
+    inspected_release,
+    misnamed_file,
+    misnamed_release,
+)
+from otaserver.catalogue.model import (
+    MANIFEST_NAME,
+    Catalogue,
+    File,
+    Firmware,
+    Folder,
+    Release,
+    ReleaseTree,
+)
+from otaserver.catalogue.names import firmware_version
+from otaserver.catalogue.problems import Weight
+from otaserver.catalogue.release_rules import DEFAULT_ROOTS
+from otaserver.catalogue.release_tree import release_tree, tree_problems
 from otaserver.catalogue.settling import Settling
 from otaserver.catalogue.stamps import FileChanged, Stamp
 from otaserver.catalogue.versions import is_version_name
 from otaserver.catalogue.walk import Ancestors, TreeWalker, WalkedFolder
 from otaserver.errors import OTAServerError
+
+_LET_READ = "let the server read it"
 
 _NO_FILES: Mapping[str, File] = MappingProxyType({})
 
@@ -54,6 +73,7 @@ class Scanner:
         hashes: the store that keeps hashes across restarts.
         settle_s: how long a release must have been left unchanged before it is
             offered, in seconds.
+        roots: the folders of a device that releases may have files in.
         wall_s: the clock that file times are taken from, in seconds since 1970.
         monotonic_s: a clock that is never set, in seconds.
     """
@@ -63,11 +83,13 @@ class Scanner:
         root: str,
         hashes: HashStore,
         settle_s: float,
+        roots: Iterable[str] = DEFAULT_ROOTS,
         wall_s: Callable[[], float] = time.time,
         monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self._root = root
         self._hashes = hashes
+        self._roots = tuple(roots)
         self._settling = Settling(settle_s, wall_s, monotonic_s)
 
     def scan(
@@ -86,7 +108,7 @@ class Scanner:
             ScanError: the root can't be read.
         """
         walker = TreeWalker(self._root, check)
-        run = _Run(walker, self._hashes, self._settling, check)
+        run = _Run(walker, self._hashes, self._settling, self._roots, check)
         try:
             top = walker.walk_one("")
         except OSError as error:
@@ -94,7 +116,7 @@ class Scanner:
         root = run.tree_folder(top, previous.root if previous else None)
         self._hashes.commit()
         self._settling.end_scan()
-        catalogue = Catalogue(root, tuple(walker.problems), run.unsettled)
+        catalogue = Catalogue(root, tuple(sorted(walker.problems)), run.unsettled)
         if catalogue == previous:
             return previous
         self._hashes.forget_all_but([file.path for file in root.walk()])
@@ -108,6 +130,7 @@ class _Run:
     walker: TreeWalker
     hashes: HashStore
     settling: Settling
+    roots: tuple[str, ...]
     check: Callable[[], None]
     unsettled: bool = field(default=False)
 
@@ -118,24 +141,19 @@ class _Run:
         for name in walked.folder_names:
             path = _join(walked.path, name)
             before = previous.folders.get(name) if previous else None
-            if not is_version_name(name):
-                product = self._product(path, walked.ancestors, before)
-                if product is not None:
-                    folders[name] = product
-                continue
-            known = _release_named(previous, name)
-            folder, release = self._release(path, walked.ancestors, before, known)
+            release = None
+            if is_version_name(name):
+                known = _release_named(previous, name)
+                folder, release = self._release(path, walked.ancestors, before, known)
+            else:
+                folder = self._product(path, walked.ancestors, before)
             if folder is not None:
                 folders[name] = folder
             if release is not None:
                 releases.append(release)
         files = self._files_of_tree(walked, previous)
-        tree = release_tree(releases, files)
-        for names in equal_versions(tree):
-            self.walker.problems.append(
-                f"{_where(walked.path)} has versions of equal rank, "
-                f"{' and '.join(names)}, and offers none of them"
-            )
+        tree = release_tree(releases, self._firmwares(files.values(), previous))
+        self.walker.problems += tree_problems(walked.path, tree)
         return _same_or_new(walked, folders, files, tree, previous)
 
     def _product(self, path: str, ancestors: Ancestors, previous: Folder | None) -> Folder | None:
@@ -144,9 +162,21 @@ class _Run:
         except FileNotFoundError:
             return None
         except OSError as error:
-            self.walker.problems.append(f"{path} can't be read: {error.strerror}")
+            self.walker.add_problem(path, f"can't be read: {error.strerror}", _LET_READ)
             return None
+        inside = [root for root in self.roots if root in walked.folder_names]
+        if inside:
+            return self._misnamed(walked, inside[0], previous)
         return self.tree_folder(walked, previous)
+
+    def _misnamed(self, walked: WalkedFolder, root: str, previous: Folder | None) -> Folder | None:
+        """Serve what has the form of a release file by file, and without a manifest.
+
+        The manifest of an empty product would tell its devices that they are up to date.
+        """
+        self.walker.problems.append(misnamed_release(walked.path, root))
+        folder, _ = self._release(walked.path, walked.ancestors, previous, None)
+        return folder
 
     def _release(
         self,
@@ -158,6 +188,8 @@ class _Run:
         """Read a release; while it is changing, keep it as it was in the previous catalogue."""
         try:
             walked = self.walker.walk_whole(path, ancestors)
+            if self._is_being_uploaded(walked):
+                return previous, known
             if not self.settling.is_settled(path, walked.changed_ns()):
                 self.unsettled = True
                 return previous, known
@@ -168,16 +200,44 @@ class _Run:
         self.hashes.commit()
         if not walked.is_complete:
             # If part of a release were offered, devices would delete the rest.
-            self.walker.problems.append(f"{path} can't be read completely, and is not offered")
+            self.walker.add_problem(
+                path, "can't be read completely, and is not offered", "see what else is said of it"
+            )
             return folder, None
         if known is not None and folder is previous:
             return folder, known
-        release = release_of(folder)
+        try:
+            release = inspected_release(folder, self.roots, self.walker.absolute(""))
+        except FileChanged:
+            self.unsettled = True
+            return previous, known
         if not release.files:
             # Files are probably about to be copied into it; offered now, it would erase devices.
-            self.walker.problems.append(f"{path} has no files, and is not offered")
+            self.walker.add_problem(path, "has no files, and is not offered", "copy them into it")
             return folder, None
         return folder, release
+
+    def _is_being_uploaded(self, walked: WalkedFolder) -> bool:
+        """Report the first file whose upload has not come to its end."""
+        unfinished = next((f for inner in walked.all_folders() for f in inner.unfinished), None)
+        if unfinished is None:
+            return False
+        self.unsettled = True
+        self.walker.add_problem(
+            unfinished,
+            f"is an unfinished upload, and {walked.path} is not offered as it is now",
+            "finish it, or delete the file",
+        )
+        return True
+
+    def _firmwares(self, files: Iterable[File], previous: Folder | None) -> Iterator[Firmware]:
+        known = {f.file: f for f in previous.tree.firmwares} if previous and previous.tree else {}
+        for file in files:
+            version = firmware_version(file.name)
+            if version is not None:
+                yield known.get(file) or inspected_firmware(
+                    version, file, self.walker.absolute("")
+                )
 
     def _inside_release(self, walked: WalkedFolder, previous: Folder | None) -> Folder:
         folders = {
@@ -202,10 +262,16 @@ class _Run:
         for name, stamp in walked.files.items():
             path = _join(walked.path, name)
             if name == MANIFEST_NAME:
-                self.walker.problems.append(
-                    f"{path} is hidden by the generated manifest of the same name"
+                self.walker.add_problem(
+                    path,
+                    "is hidden by the generated manifest of the same name",
+                    "delete it",
+                    Weight.LEFT_OUT,
                 )
                 continue
+            misnamed = misnamed_file(path)
+            if misnamed is not None:
+                self.walker.problems.append(misnamed)
             file = known.get(name)
             if self.settling.is_settled(path, stamp.ctime_ns):
                 try:
@@ -233,8 +299,11 @@ class _Run:
             try:
                 hashes = hash_file(self.walker.absolute(path), stamp, self.check)
             except OSError as error:
-                self.walker.problems.append(
-                    f"{path} can't be read: {error.strerror}, and is left out"
+                self.walker.add_problem(
+                    path,
+                    f"can't be read: {error.strerror}, and is left out",
+                    _LET_READ,
+                    Weight.LEFT_OUT,
                 )
                 return None
             self.hashes.put(path, stamp, hashes)
@@ -243,10 +312,6 @@ class _Run:
 
 def _join(folder: str, name: str) -> str:
     return f"{folder}/{name}" if folder else name
-
-
-def _where(path: str) -> str:
-    return path or "the root"
 
 
 def _release_named(folder: Folder | None, version: str) -> Release | None:

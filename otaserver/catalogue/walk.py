@@ -9,6 +9,8 @@ import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
+from otaserver.catalogue.names import is_part, is_unfinished
+from otaserver.catalogue.problems import Problem, Weight
 from otaserver.catalogue.stamps import FileChanged, FileRemoved, Stamp, stamp_of
 
 MAX_DEPTH = 64
@@ -16,29 +18,7 @@ MAX_DEPTH = 64
 # Folders that link to each other could make a walk arbitrarily long.
 MAX_LINKED_FOLDERS = 1000
 
-_NEVER_SERVED = frozenset({"pymakr.conf", "Thumbs.db", "desktop.ini", "__pycache__"})
-
 Ancestors = frozenset[tuple[int, int]]
-
-
-def is_served(name: str) -> bool:
-    """Return whether a file or folder of this name can be served at all.
-
-    Hidden files (``.git``, ``.DS_Store``), files left behind by editors and file
-    managers (``main.py~``, ``#main.py#``, ``main.py.swp``), and ``pymakr.conf`` can't.
-
-    Args:
-        name: the name of a file or folder.
-
-    Returns:
-        Whether it can be served.
-    """
-    return not (
-        name.startswith(".")
-        or name.endswith(("~", ".swp", ".swo", ".swx"))
-        or (name.startswith("#") and name.endswith("#"))
-        or name in _NEVER_SERVED
-    )
 
 
 @dataclass(slots=True)
@@ -54,6 +34,7 @@ class WalkedFolder:
         folder_names: the names of its subfolders, sorted.
         folders: the subfolders that the walk has entered, by name.
         is_complete: whether all of it could be read.
+        unfinished: the paths of files in it whose upload has not come to its end.
         has_lost_something: whether something disappeared during the walk.
         ancestors: the device and inode of this folder and of every folder above it.
     """
@@ -65,6 +46,7 @@ class WalkedFolder:
     folder_names: list[str] = field(default_factory=list)
     folders: dict[str, "WalkedFolder"] = field(default_factory=dict)
     is_complete: bool = True
+    unfinished: list[str] = field(default_factory=list)
     has_lost_something: bool = False
     ancestors: Ancestors = frozenset()
 
@@ -98,14 +80,14 @@ class TreeWalker:
         check: called for each folder; it may raise to cancel the walk.
 
     Attributes:
-        problems: what is wrong with the tree, a sentence each, without full stops.
+        problems: what is wrong with the tree.
     """
 
     def __init__(self, root: str, check: Callable[[], None] = lambda: None) -> None:
         self._root = os.path.realpath(root)
         self._check = check
         self._linked_folders = 0
-        self.problems: list[str] = []
+        self.problems: list[Problem] = []
 
     def absolute(self, path: str) -> str:
         """Convert a path relative to the root into an absolute path.
@@ -138,15 +120,17 @@ class TreeWalker:
             path, status.st_mtime_ns, status.st_ctime_ns, ancestors=ancestors | {identity}
         )
         if identity in ancestors:
-            self._leave_out(path, "leads back to a folder that contains it")
+            self._leave_out(path, "leads back to a folder that contains it", "remove the link")
             return walked
         if len(ancestors) >= MAX_DEPTH:
-            self._leave_out(path, f"is more than {MAX_DEPTH} folders deep")
+            self._leave_out(path, f"is more than {MAX_DEPTH} folders deep", "move it up")
             walked.is_complete = False
             return walked
         with os.scandir(self.absolute(path)) as entries:
             for entry in sorted(entries, key=lambda entry: entry.name):
-                if is_served(entry.name):
+                if is_unfinished(entry.name):
+                    walked.unfinished.append(_join(path, entry.name))
+                elif is_part(entry.name):
                     self._add(walked, entry)
         return walked
 
@@ -168,7 +152,7 @@ class TreeWalker:
         except FileNotFoundError as error:
             raise FileRemoved from error
         except OSError as error:
-            self.problems.append(f"{path} can't be read: {error.strerror}")
+            self.add_problem(path, f"can't be read: {error.strerror}", "let the server read it")
             return WalkedFolder(path, 0, 0, is_complete=False)
         if walked.has_lost_something:
             raise FileChanged
@@ -179,22 +163,29 @@ class TreeWalker:
         return walked
 
     def _add(self, walked: WalkedFolder, entry: os.DirEntry[str]) -> None:
-        path = f"{walked.path}/{entry.name}" if walked.path else entry.name
+        path = _join(walked.path, entry.name)
         if not _is_utf8(path):
             shown = os.fsencode(path).decode(errors="backslashreplace")
-            self._leave_out(shown, "is not named in UTF-8")
+            self._leave_out(shown, "is not named in UTF-8", "rename it")
             walked.is_complete = False
             return
         if entry.is_symlink() and not self._stays_inside(path):
-            self._leave_out(path, "is a link to something that is not served")
+            self._leave_out(
+                path, "is a link to something that is not served", "copy what it leads to"
+            )
             return
         try:
             status = entry.stat()
         except FileNotFoundError:
-            walked.has_lost_something = True
+            if entry.is_symlink():
+                # Its target may come back; until then, devices must not delete the file.
+                self._leave_out(path, "is a link to something that is not there", "restore it")
+                walked.is_complete = False
+            else:
+                walked.has_lost_something = True
             return
         except OSError as error:
-            self._leave_out(path, f"can't be read: {error.strerror}")
+            self._leave_out(path, f"can't be read: {error.strerror}", "let the server read it")
             walked.is_complete = False
             return
         if stat.S_ISDIR(status.st_mode):
@@ -205,23 +196,44 @@ class TreeWalker:
         elif stat.S_ISREG(status.st_mode):
             walked.files[entry.name] = stamp_of(status)
         else:
-            self._leave_out(path, "is neither a file nor a folder")
+            self._leave_out(path, "is neither a file nor a folder", "remove it")
 
     def _stays_inside(self, path: str) -> bool:
-        """Return whether a link leads to something that is itself served from the tree."""
+        """Return whether a link leads to a place that is itself part of the tree."""
         target = os.path.realpath(self.absolute(path))
-        if not target.startswith(self._root + "/") or not os.path.exists(target):
+        if not target.startswith(self._root + "/"):
             return False
-        return all(map(is_served, target[len(self._root) + 1 :].split("/")))
+        return all(map(is_part, target[len(self._root) + 1 :].split("/")))
 
     def _is_one_link_too_many(self, path: str) -> bool:
         self._linked_folders += 1
         if self._linked_folders == MAX_LINKED_FOLDERS + 1:
-            self._leave_out(path, f"exceeds the limit of {MAX_LINKED_FOLDERS} links to folders")
+            self._leave_out(
+                path,
+                f"exceeds the limit of {MAX_LINKED_FOLDERS} links to folders",
+                "copy some of the folders",
+            )
         return self._linked_folders > MAX_LINKED_FOLDERS
 
-    def _leave_out(self, path: str, why: str) -> None:
-        self.problems.append(f"{path} {why}, and is left out")
+    def add_problem(
+        self, path: str, what: str, remedy: str, weight: Weight = Weight.NOT_OFFERED
+    ) -> None:
+        """Report a problem.
+
+        Args:
+            path: see `Problem`.
+            what: likewise.
+            remedy: likewise.
+            weight: likewise.
+        """
+        self.problems.append(Problem(weight, path, what, remedy))
+
+    def _leave_out(self, path: str, why: str, remedy: str) -> None:
+        self.add_problem(path, f"{why}, and is left out", remedy, Weight.LEFT_OUT)
+
+
+def _join(folder: str, name: str) -> str:
+    return f"{folder}/{name}" if folder else name
 
 
 def _is_utf8(name: str) -> bool:

@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 from otaserver.byte_cache import ByteCache
 from otaserver.catalogue.model import File, Folder
-from otaserver.catalogue.release_tree import firmware_version
+from otaserver.catalogue.names import firmware_version
 from otaserver.catalogue.versions import is_version_name
 from otaserver.encoded_manifests import EncodedManifest
 from otaserver.http.answers import Answer, answer, sentence

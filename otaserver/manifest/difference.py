@@ -33,13 +33,15 @@ class Difference:
     update: tuple[FileToInstall, ...] = ()
 
 
-def difference(old: Release | None, new: Release) -> Difference:
+def difference(old: Release | None, new: Release, is_repair: bool = False) -> Difference:
     """Compare two releases.
 
     Args:
         old: the release that the device has; None if that is unknown, and then
             every file is new and none is deleted.
         new: the release that it shall have.
+        is_repair: whether any file may differ from what the old release has now, so that
+            all of the new one are listed; the device skips those that it has.
 
     Returns:
         What to delete and what to install.
@@ -50,7 +52,7 @@ def difference(old: Release | None, new: Release) -> Difference:
     for path, file in new.files.items():
         if path not in old_files:
             added.append(FileToInstall(path, file))
-        elif old_files[path].sha256 != file.sha256:
+        elif is_repair or old_files[path].sha256 != file.sha256:
             changed.append(FileToInstall(path, file))
     delete = tuple(path for path in old_files if path not in new.files)
     return Difference(delete, tuple(added), tuple(changed))

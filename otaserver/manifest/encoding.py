@@ -33,6 +33,8 @@ def encode(manifest: Manifest | None, base_url: str, legacy: bool = False) -> by
         "update": _files(manifest.update, base_url, root),
         "version": manifest.version,
     }
+    if manifest.release is not None:
+        wire["release"] = manifest.release
     if manifest.firmware is not None:
         firmware = manifest.firmware
         wire["firmware"] = {**_content(firmware.file, base_url), "version": firmware.version}

@@ -17,6 +17,8 @@ class Manifest:
         delete, new, update: see `otaserver.manifest.difference.Difference`; empty
             in a manifest that brings only firmware.
         firmware: the image to flash, if there is one.
+        release: the content id of the files that the device has afterwards; None in a
+            manifest that brings only firmware.
     """
 
     version: str
@@ -25,6 +27,7 @@ class Manifest:
     new: tuple[FileToInstall, ...] = ()
     update: tuple[FileToInstall, ...] = ()
     firmware: Firmware | None = None
+    release: str | None = None
 
 
 def manifest_of(offer: Offer) -> Manifest | None:
@@ -38,7 +41,7 @@ def manifest_of(offer: Offer) -> Manifest | None:
     """
     changes = Difference()
     if offer.release is not None:
-        changes = difference(offer.base, offer.release)
+        changes = difference(offer.base, offer.release, offer.is_repair)
         version = offer.release.version
     elif offer.firmware is not None:
         version = offer.firmware.version
@@ -51,4 +54,5 @@ def manifest_of(offer: Offer) -> Manifest | None:
         changes.new,
         changes.update,
         offer.firmware,
+        offer.release.content_id if offer.release is not None else None,
     )

@@ -22,6 +22,7 @@ class NoOffer(Enum):
     EMPTY = "Nothing is offered here."
     UP_TO_DATE = "The device has the newest version."
     AHEAD = "The device has a newer version than any that is offered here."
+    NO_WAY = "The device can take none of the newer releases from the one that it has."
 
 
 class OfferKey(NamedTuple):
@@ -30,12 +31,14 @@ class OfferKey(NamedTuple):
     Attributes:
         release, firmware: the versions offered.
         base: the version on disk that the difference starts from.
+        is_repair: see `Offer`.
         previous_version: the version that the device said it has.
     """
 
     release: str | None
     firmware: str | None
     base: str | None
+    is_repair: bool
     previous_version: str | None
 
 
@@ -47,6 +50,8 @@ class Offer:
         previous_version: the version that the device said it has.
         release: the release to install; None for none.
         base: the release that the device has, if the tree knows it.
+        is_repair: whether the device has another content of the base than there is now,
+            so that it may differ in any file.
         firmware: the firmware to flash; None for none.
         reason: why there is neither; None if there is something.
     """
@@ -54,6 +59,7 @@ class Offer:
     previous_version: str | None
     release: Release | None = None
     base: Release | None = None
+    is_repair: bool = False
     firmware: Firmware | None = None
     reason: NoOffer | None = None
 
@@ -64,6 +70,7 @@ class Offer:
             self.release.version if self.release is not None else None,
             self.firmware.version if self.firmware is not None else None,
             self.base.version if self.base is not None else None,
+            self.is_repair,
             self.previous_version,
         )
 
@@ -72,7 +79,9 @@ def offer(tree: ReleaseTree, request: UpdateRequest) -> Offer:
     """Choose what a device gets.
 
     Files and firmware are chosen independently: each the newest, if that is above
-    what the device has.
+    what the device has. A device that can't take the newest release in one step gets a
+    lower one that it can take. One that has another content of its version than there
+    is now gets the present one, if there is nothing newer.
 
     Args:
         tree: the versions that there are.
@@ -82,12 +91,19 @@ def offer(tree: ReleaseTree, request: UpdateRequest) -> Offer:
         The offer, or the reason why there is none.
     """
     current = request.current_ver
+    own = tree.release(current) if current is not None else None
     release = _if_above(tree.newest_release, request.rank)
+    if release is not None and own is not None:
+        release = tree.steps.get(own.version, release)
+    is_repair = own is not None and request.release not in (None, own.content_id)
+    if release is None and is_repair and own is not None and not own.problems:
+        release = own
     firmware = _if_above(tree.newest_firmware, request.firmware_rank)
     if release is None and firmware is None:
-        return Offer(current, reason=_reason(tree, request))
-    base = tree.release(current) if release is not None and current is not None else None
-    return Offer(current, release, base, firmware)
+        return Offer(current, reason=_reason(tree, request, own))
+    if release is None:
+        return Offer(current, firmware=firmware)
+    return Offer(current, release, own, is_repair, firmware)
 
 
 def _if_above(newest: _V | None, rank: Rank | None) -> _V | None:
@@ -97,7 +113,9 @@ def _if_above(newest: _V | None, rank: Rank | None) -> _V | None:
     return None
 
 
-def _reason(tree: ReleaseTree, request: UpdateRequest) -> NoOffer:
+def _reason(tree: ReleaseTree, request: UpdateRequest, own: Release | None) -> NoOffer:
+    if own is not None and own.version in tree.steps:
+        return NoOffer.NO_WAY
     pairs = (
         (tree.newest_release, request.rank),
         (tree.newest_firmware, request.firmware_rank),

@@ -16,9 +16,10 @@ MAX_QUERY_BYTES = 2048
 MAX_VALUE_LENGTH = 255
 
 _KNOWN_FIELDS = {
-    name.encode(): name for name in ("current_ver", "firmware_ver", "device", "accept")
+    name.encode(): name for name in ("current_ver", "firmware_ver", "release", "device", "accept")
 }
 _BAD_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
+_CONTENT_ID = re.compile(r"[0-9a-f]{64}")
 _PATCH_NAME = re.compile(r"[a-z0-9][a-z0-9._-]*", re.ASCII)
 
 
@@ -34,6 +35,7 @@ class UpdateRequest:
         current_ver: the version of the files that it has; None if it has none.
         firmware_ver: the version of the firmware that it runs, if that is
             versioned apart from the files.
+        release: the content id of the files that it has.
         device: what it calls itself.
         accept: the kinds of patch that it can take.
         rank, firmware_rank: the places of both versions among all versions; None if
@@ -43,6 +45,7 @@ class UpdateRequest:
 
     current_ver: str | None = None
     firmware_ver: str | None = None
+    release: str | None = None
     device: str | None = None
     accept: frozenset[str] = frozenset()
     rank: Rank | None = field(init=False, compare=False, repr=False)
@@ -89,6 +92,7 @@ def parse_update_request(query: bytes) -> UpdateRequest:
     return UpdateRequest(
         current_ver=known.get("current_ver"),
         firmware_ver=known.get("firmware_ver"),
+        release=_content_id(known.get("release")),
         device=known.get("device"),
         accept=_patch_names(known.get("accept")),
     )
@@ -120,6 +124,14 @@ def _checked(name: str, raw: bytes) -> str:
     if not value.isprintable():
         raise BadUpdateRequest(f"The query field {name} has an unprintable character.")
     return value
+
+
+def _content_id(release: str | None) -> str | None:
+    if release is not None and not _CONTENT_ID.fullmatch(release):
+        raise BadUpdateRequest(
+            "The query field release is not a content id: 64 lower-case hexadecimal digits."
+        )
+    return release
 
 
 def _patch_names(accept: str | None) -> frozenset[str]:

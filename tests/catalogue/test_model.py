@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from otaserver.catalogue.model import File, Folder, Release, ReleaseTree
-from otaserver.catalogue.release_tree import equal_versions, firmware_version, release_tree
+from otaserver.catalogue.model import File, Firmware, Folder, Release, ReleaseTree
+from otaserver.catalogue.names import firmware_version
+from otaserver.catalogue.release_tree import equal_versions, release_tree
 from otaserver.catalogue.stamps import Stamp
 from otaserver.catalogue.versions import rank_of_name as rank
 from otaserver.http.conditions import http_date
@@ -23,8 +24,11 @@ def release(version: str) -> Release:
 
 
 def tree_of(*versions: str, firmwares: tuple[str, ...] = ()) -> ReleaseTree:
-    names = [f"firmware_{version}.bin" for version in firmwares]
-    return release_tree(map(release, versions), {n: File(n, STAMP, "", "") for n in names})
+    images = [
+        Firmware(version, rank(version), File(f"firmware_{version}.bin", STAMP, "", ""))
+        for version in firmwares
+    ]
+    return release_tree(map(release, versions), images)
 
 
 @pytest.mark.parametrize(

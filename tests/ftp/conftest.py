@@ -8,6 +8,8 @@ from tests.support.trees import write_tree
 
 NAMES = "ünïcode näme.txt"
 
+FIRMWARE = (bytes(range(0xE9, 256)) + bytes(range(0xE9))) * 40
+
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
@@ -19,9 +21,10 @@ def root(tmp_path: Path) -> Path:
         "1.0.1/flash/lib/x.py": b"x = 1\r\ny = 2\n",
         "1.0.1/sd/empty": b"",
         f"1.0.1/sd/{NAMES}": b"unicode\n",
-        "1.0.1/sd/q?a=b": b"question\n",
-        '1.0.1/sd/a "quoted" one/f': b"quoted\n",
-        "firmware_1.0.1.bin": bytes(range(256)) * 40,
+        "lopy4/q?a=b": b"question\n",
+        "1.0.1/sd/a folder/f": b"inside\n",
+        'lopy4/a "quoted" one/f': b"quoted\n",
+        "firmware_1.0.1.bin": FIRMWARE,
         "lopy4/2.0.0/flash/main.py": b"print('lopy4')\n",
         ".hidden/secret": b"secret",
         "1.0.1/.git/config": b"secret",

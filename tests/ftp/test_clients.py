@@ -29,7 +29,7 @@ TREE = {
     "1.0.1/flash/empty": b"",
     f"1.0.1/flash/{NAME}": b"unicode\n",
     "lopy4/2.0.0/flash/main.py": b"lopy4\n",
-    "firmware_1.0.1.bin": bytes(range(250)) * (BIG_BYTES // 250),
+    "firmware_1.0.1.bin": (b"\xe9" + bytes(range(250)) * (BIG_BYTES // 250))[:BIG_BYTES],
 }
 
 

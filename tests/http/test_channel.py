@@ -16,7 +16,7 @@ from tests.support.worker import LateWorker
 MakeBench = Callable[..., Bench]
 
 GET = b"GET /1.0.1/flash/main.py HTTP/1.1\r\nHost: h\r\n\r\n"
-LARGE = {"1.0/large": bytes(range(256)) * 8000, "1.0/small": b"small"}
+LARGE = {"1.0/flash/large": bytes(range(256)) * 8000, "1.0/flash/small": b"small"}
 
 
 def get(path: str, *lines: str, version: str = "1.1") -> bytes:
@@ -83,30 +83,30 @@ def test_after_the_last_request_nothing_more_is_answered(bench: Bench) -> None:
 
 
 def test_hundreds_of_requests_in_one_segment_are_answered_in_order(bench_of: MakeBench) -> None:
-    files = {f"1.0/{n}": b"%d" % n for n in range(300)}
+    files = {f"1.0/flash/{n}": b"%d" % n for n in range(300)}
     bench = bench_of(files)
     client = bench.client()
-    client.send(b"".join(get(f"/1.0/{n}") for n in range(300)))
+    client.send(b"".join(get(f"/1.0/flash/{n}") for n in range(300)))
     assert [answer.body for answer in client.answers()] == [b"%d" % n for n in range(300)]
 
 
 def test_requests_behind_large_files_wait_for_their_turn(bench_of: MakeBench) -> None:
     bench = bench_of(LARGE)
     client = bench.client()
-    client.send((get("/1.0/large") + get("/1.0/small") + get("/manifest.json")) * 3)
+    client.send((get("/1.0/flash/large") + get("/1.0/flash/small") + get("/manifest.json")) * 3)
     bodies = [answer.body for answer in client.answers()]
     assert len(bodies) == 9
-    assert bodies[0::3] == [LARGE["1.0/large"]] * 3
+    assert bodies[0::3] == [LARGE["1.0/flash/large"]] * 3
     assert bodies[1::3] == [b"small"] * 3
 
 
 def test_requests_behind_an_answer_from_a_thread_wait_for_their_turn(root: Path) -> None:
     from tests.support.trees import write_tree
 
-    write_tree(root, {f"1.0/{n}": b"" for n in range(150)})
+    write_tree(root, {f"1.0/flash/{n}": b"" for n in range(150)})
     worker = LateWorker()
     client = Bench(root, worker=worker).client()
-    client.send(get("/manifest.json") + get("/1.0/1"))
+    client.send(get("/manifest.json") + get("/1.0/flash/1"))
     assert client.answers() == []
     worker.work()
     first, second = client.answers()
@@ -124,10 +124,10 @@ def test_a_request_may_come_in_any_pieces(bench: Bench, size: int) -> None:
 
 
 def test_a_client_that_reads_nothing_is_not_answered_without_end(bench_of: MakeBench) -> None:
-    bench = bench_of({"1.0/file": b"x" * 60_000})
+    bench = bench_of({"1.0/flash/file": b"x" * 60_000})
     client = bench.client()
     client.wire.is_stalled = True
-    client.send(get("/1.0/file") * 1000)
+    client.send(get("/1.0/flash/file") * 1000)
     assert client.wire.buffered < BUFFER_BYTES + 70_000
     client.wire.unstall()
     answers = client.answers()
@@ -142,11 +142,11 @@ def test_a_client_that_stalled_once_during_a_large_answer_is_served_on(
     bench = bench_of(LARGE)
     client = bench.client()
     client.wire.is_stalled = True
-    client.send(get("/1.0/large") + get("/1.0/small") * 500)
+    client.send(get("/1.0/flash/large") + get("/1.0/flash/small") * 500)
     assert client.wire.buffered < 1 << 19
     client.wire.unstall()
     assert len(client.answers()) == 501
-    assert client.ask("/1.0/small").body == b"small"
+    assert client.ask("/1.0/flash/small").body == b"small"
     assert client.wire.is_reading
 
 
@@ -154,13 +154,13 @@ def test_a_file_is_read_as_fast_as_it_is_taken(bench_of: MakeBench) -> None:
     bench = bench_of(LARGE)
     client = bench.client()
     client.wire.is_stalled = True
-    client.send(get("/1.0/large"))
+    client.send(get("/1.0/flash/large"))
     for _ in range(20):
         assert client.wire.buffered <= 1 << 19
         client.wire.take()
     client.wire.unstall()
     (answer,) = client.answers()
-    assert answer.body == LARGE["1.0/large"]
+    assert answer.body == LARGE["1.0/flash/large"]
 
 
 def test_slow_readers_of_one_large_manifest_share_its_bytes(bench_of: MakeBench) -> None:
@@ -377,7 +377,7 @@ def test_a_reader_who_takes_too_little_is_left(bench_of: MakeBench) -> None:
     before = len(os.listdir("/proc/self/fd"))
     client = bench.client()
     client.wire.is_stalled = True
-    client.send(get("/1.0/large"))
+    client.send(get("/1.0/flash/large"))
     bench.pass_s(59)
     assert not client.wire.aborted
     bench.pass_s(70)
@@ -390,7 +390,7 @@ def test_a_reader_who_goes_on_taking_is_not_left(bench_of: MakeBench) -> None:
     bench = bench_of(LARGE)
     client = bench.client()
     client.wire.is_stalled = True
-    client.send(get("/1.0/large"))
+    client.send(get("/1.0/flash/large"))
     for _ in range(7):
         bench.pass_s(50)
         client.wire.take()
@@ -400,7 +400,7 @@ def test_a_reader_who_goes_on_taking_is_not_left(bench_of: MakeBench) -> None:
 def test_the_time_of_an_answer_is_not_the_request_s_or_the_idle_time(root: Path) -> None:
     from tests.support.trees import write_tree
 
-    write_tree(root, {f"1.0/{n}": b"" for n in range(150)})
+    write_tree(root, {f"1.0/flash/{n}": b"" for n in range(150)})
     worker = LateWorker()
     bench = Bench(root, worker=worker)
     client = bench.client()
@@ -412,10 +412,10 @@ def test_the_time_of_an_answer_is_not_the_request_s_or_the_idle_time(root: Path)
 
 
 def test_the_last_answer_has_the_time_that_the_lowest_rate_gives_it(bench_of: MakeBench) -> None:
-    bench = bench_of({"1.0/file": b"x" * 60_000})
+    bench = bench_of({"1.0/flash/file": b"x" * 60_000})
     client = bench.client()
     client.wire.is_stalled = True
-    client.send(get("/1.0/file", version="1.0"))
+    client.send(get("/1.0/flash/file", version="1.0"))
     assert client.wire.disconnecting
     bench.pass_s(300)
     assert not client.wire.aborted
@@ -467,7 +467,7 @@ def test_those_who_are_refused_are_limited_too(bench_of: MakeBench) -> None:
 
 def test_every_way_to_end_gives_the_place_back(bench_of: MakeBench) -> None:
     bench = bench_of(LARGE, max_connections=1)
-    for data in (b"", b"garbage\r\n\r\n", GET, get("/1.0/large"), get("/", version="1.0")):
+    for data in (b"", b"garbage\r\n\r\n", GET, get("/1.0/flash/large"), get("/", version="1.0")):
         for is_stalled in (False, True):
             client = bench.client()
             client.wire.is_stalled = is_stalled
@@ -486,7 +486,7 @@ def test_a_client_that_goes_away_at_any_moment_leaves_nothing_behind(bench_of: M
     for turns in range(12):
         client = bench.client()
         client.wire.is_stalled = True
-        client.send(get("/1.0/large") + GET)
+        client.send(get("/1.0/flash/large") + GET)
         for _ in range(turns):
             client.wire.take()
         client.hang_up()
@@ -504,7 +504,7 @@ def test_a_client_that_goes_away_while_the_disk_is_read_leaves_nothing_behind(
     for turns in range(6):
         client = bench.client()
         client.wire.is_stalled = True
-        client.send(get("/1.0/large"))
+        client.send(get("/1.0/flash/large"))
         for _ in range(turns):
             worker.work()
             client.wire.take()
@@ -520,11 +520,11 @@ def test_a_download_that_is_abandoned_before_it_began_is_the_end(
     bench = bench_of({**SMALL_TREE, **LARGE}, worker=worker)
     patch_cache(monkeypatch, lambda *_: None)
     client = bench.client()
-    client.send(get("/1.0/large") + get("/1.0/small") + get("/manifest.json"))
+    client.send(get("/1.0/flash/large") + get("/1.0/flash/small") + get("/manifest.json"))
     client.hang_up()
     worker.work()
     (line,) = bench.lines.lines
-    assert '"GET /1.0/large HTTP/1.1" 200 0 ' in line
+    assert '"GET /1.0/flash/large HTTP/1.1" 200 0 ' in line
 
 
 def test_a_small_file_that_changes_while_the_disk_is_read_is_not_sent(
@@ -534,8 +534,8 @@ def test_a_small_file_that_changes_while_the_disk_is_read_is_not_sent(
     bench = bench_of(LARGE, worker=worker)
     patch_cache(monkeypatch, lambda *_: None)
     client = bench.client()
-    client.send(get("/1.0/small"))
-    rewrite(bench.root / "1.0/small", b"other")
+    client.send(get("/1.0/flash/small"))
+    rewrite(bench.root / "1.0/flash/small", b"other")
     worker.work()
     (answer,) = client.answers()
     assert answer.status == 503
@@ -555,14 +555,14 @@ def test_what_is_not_in_the_cache_is_read_by_the_worker(
 
     patch_cache(monkeypatch, cached_after_reading)
     client = bench.client()
-    client.send(get("/1.0/large"))
+    client.send(get("/1.0/flash/large"))
     assert client.answers() == []
     while worker.waiting:
         known.add(1)
         worker.work()
         known.clear() if len(client.wire.taken) < 1_900_000 else None
     (answer,) = client.answers()
-    assert answer.body == LARGE["1.0/large"]
+    assert answer.body == LARGE["1.0/flash/large"]
 
 
 def test_a_disk_that_fails_gets_500_and_no_descriptor_is_lost(
@@ -575,7 +575,7 @@ def test_a_disk_that_fails_gets_500_and_no_descriptor_is_lost(
         raise OSError(5, "Input/output error")
 
     monkeypatch.setattr("otaserver.wire.file_transfer.read_if_cached", fail)
-    assert bench.ask("/1.0/large").status == 500
+    assert bench.ask("/1.0/flash/large").status == 500
     assert len(os.listdir("/proc/self/fd")) == before
 
 
@@ -583,11 +583,11 @@ def test_a_file_that_is_changed_while_it_is_sent_is_not_sent_to_its_end(
     bench_of: MakeBench,
 ) -> None:
     content = b"x" * 6_000_000
-    bench = bench_of({"1.0/large": content})
+    bench = bench_of({"1.0/flash/large": content})
     client = bench.client()
     client.wire.is_stalled = True
-    client.send(get("/1.0/large"))
-    rewrite(bench.root / "1.0/large", b"y" * len(content))
+    client.send(get("/1.0/flash/large"))
+    rewrite(bench.root / "1.0/flash/large", b"y" * len(content))
     client.wire.unstall()
     assert client.wire.aborted
     assert len(client.wire.taken) < len(content)
@@ -600,10 +600,10 @@ def test_where_nobody_can_tell_what_is_cached_the_worker_reads_everything(
         raise OSError(errno.EOPNOTSUPP, "Operation not supported")
 
     monkeypatch.setattr("os.preadv", cannot_tell)
-    bench = bench_of({"1.0/large": b"x" * 6_000_000}, worker=(worker := LateWorker()))
+    bench = bench_of({"1.0/flash/large": b"x" * 6_000_000}, worker=(worker := LateWorker()))
     client = bench.client()
     client.wire.is_stalled = True
-    client.send(get("/1.0/large"))
+    client.send(get("/1.0/flash/large"))
     while len(client.wire.taken) < 6_000_000:
         assert worker.waiting
         before = len(client.wire.taken)
@@ -622,8 +622,8 @@ def test_a_file_that_is_cut_while_it_is_sent_ends_the_connection_early(
     before = len(os.listdir("/proc/self/fd"))
     client = bench.client()
     client.wire.is_stalled = True
-    client.send(get("/1.0/large"))
-    os.truncate(bench.root / "1.0/large", 100_000)
+    client.send(get("/1.0/flash/large"))
+    os.truncate(bench.root / "1.0/flash/large", 100_000)
     client.wire.unstall()
     assert client.wire.aborted
     with pytest.raises(AssertionError, match="bytes of"):
@@ -637,6 +637,6 @@ def test_a_file_that_is_rewritten_while_it_is_sent_is_not_mixed_with_what_follow
 ) -> None:
     bench = bench_of(LARGE)
     client = bench.client()
-    rewrite(bench.root / "1.0/small", b"other")
-    client.send(get("/1.0/small") + get("/1.0/large"))
+    rewrite(bench.root / "1.0/flash/small", b"other")
+    client.send(get("/1.0/flash/small") + get("/1.0/flash/large"))
     assert [answer.status for answer in client.answers()] == [503, 200]

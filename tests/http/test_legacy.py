@@ -107,7 +107,7 @@ def test_a_new_client_of_a_legacy_server_gets_no_padding(served: "tuple[Server, 
 
 
 def test_the_port_of_a_test_is_free_again(tmp_path: Path) -> None:
-    root = write_tree(tmp_path / "tree", {"1.0/a": b""})
+    root = write_tree(tmp_path / "tree", {"1.0/flash/a": b""})
     with running_server(root, tmp_path / "state") as server:
         port = server.http_port
     with pytest.raises(OSError):

@@ -261,25 +261,25 @@ def test_over_tls(tmp_path: Path) -> None:
 
 @needs_curl
 def test_the_access_log_in_a_file_of_its_own_is_rotated(tmp_path: Path) -> None:
-    root = write_tree(tmp_path / "tree", {"1.0/a": b"x"})
+    root = write_tree(tmp_path / "tree", {"1.0/flash/a": b"x"})
     path = tmp_path / "access.log"
     with running_server(root, tmp_path / "state", "--access-log", str(path)) as server:
         for name in ("a", "nothing"):
             subprocess.run(["curl", "-s", f"{server.http_url}/1.0/{name}"], capture_output=True)
-        subprocess.run(["curl", "-s", f"{server.ftp_url}/1.0/a"], capture_output=True)
+        subprocess.run(["curl", "-s", f"{server.ftp_url}/1.0/flash/a"], capture_output=True)
         until(lambda: path.read_text().count("\n") == 3)
         path.rename(tmp_path / "access.log.1")
         server.process.send_signal(signal.SIGUSR1)
         until(path.exists)
-        subprocess.run(["curl", "-s", f"{server.http_url}/1.0/a"], capture_output=True)
+        subprocess.run(["curl", "-s", f"{server.http_url}/1.0/flash/a"], capture_output=True)
     lines = (tmp_path / "access.log.1").read_text().splitlines()
     assert [line.split('"')[1] for line in lines] == [
-        "GET /1.0/a HTTP/1.1",
+        "GET /1.0/flash/a HTTP/1.1",
         "GET /1.0/nothing HTTP/1.1",
-        "RETR /1.0/a FTP",
+        "RETR /1.0/flash/a FTP",
     ]
     assert path.read_text().count("\n") == 1, "the last line is written when the server stops"
-    assert not any("GET /1.0/a" in line for line in server.log)
+    assert not any("GET /1.0/flash/a" in line for line in server.log)
 
 
 def until(is_so: Callable[[], bool]) -> None:

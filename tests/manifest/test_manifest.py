@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from otaserver.catalogue.model import File, Release, ReleaseTree
+from otaserver.catalogue.model import File, Firmware, Release, ReleaseTree
 from otaserver.catalogue.release_tree import release_tree
 from otaserver.catalogue.stamps import Stamp
 from otaserver.catalogue.versions import rank_of_name as rank
@@ -47,8 +47,10 @@ def tree_of(
     made = []
     for version, inside in releases.items():
         files = {p: file(f"{at}{version}/{p}", c) for p, c in sorted(inside.items())}
-        made.append(Release(version, rank(version), MappingProxyType(files)))
-    images = {f"firmware_{v}.bin": file(f"{at}firmware_{v}.bin", v.encode()) for v in firmwares}
+        made.append(
+            Release(version, rank(version), MappingProxyType(files), content_id=f"id of {version}")
+        )
+    images = [Firmware(v, rank(v), file(f"{at}firmware_{v}.bin", v.encode())) for v in firmwares]
     return release_tree(made, images)
 
 
@@ -127,6 +129,7 @@ def test_the_documented_manifest() -> None:
             }
         ],
         "previous_version": "1.0.0",
+        "release": "id of 1.0.1",
         "version": "1.0.1",
     }
 

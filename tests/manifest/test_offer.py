@@ -4,7 +4,7 @@ from types import MappingProxyType
 
 import pytest
 
-from otaserver.catalogue.model import File, Release, ReleaseTree
+from otaserver.catalogue.model import File, Firmware, Release, ReleaseTree
 from otaserver.catalogue.release_tree import release_tree
 from otaserver.catalogue.stamps import Stamp
 from otaserver.catalogue.versions import rank_of_name as rank
@@ -24,7 +24,7 @@ def release(version: str, **files: str) -> Release:
 
 TREE = release_tree(
     [release("1.0", a="1", b="1"), release("1.1", a="2", c="1")],
-    {"firmware_1.2.bin": file("firmware_1.2.bin")},
+    [Firmware("1.2", rank("1.2"), file("firmware_1.2.bin"))],
 )
 
 
@@ -35,7 +35,7 @@ TREE = release_tree(
         (TREE, UpdateRequest("1.2"), NoOffer.AHEAD),
         (TREE, UpdateRequest("1.1", "1.2"), NoOffer.UP_TO_DATE),
         (TREE, UpdateRequest("1.1", "1.3"), NoOffer.AHEAD),
-        (release_tree([release("1.0")], {}), UpdateRequest("1.0.0"), NoOffer.UP_TO_DATE),
+        (release_tree([release("1.0")], []), UpdateRequest("1.0.0"), NoOffer.UP_TO_DATE),
     ],
 )
 def test_why_there_is_none(tree: ReleaseTree, request_: UpdateRequest, reason: NoOffer) -> None:

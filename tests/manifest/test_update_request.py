@@ -21,9 +21,11 @@ def test_an_empty_query_says_nothing() -> None:
 
 
 def test_all_known_fields_are_read() -> None:
-    query = b"current_ver=1.0.0&firmware_ver=0.9&device=pump-7&accept=zlib,delta.v1"
+    query = (
+        b"current_ver=1.0.0&firmware_ver=0.9&device=pump-7&accept=zlib,delta.v1&release=%064x" % 7
+    )
     assert parse_update_request(query) == UpdateRequest(
-        "1.0.0", "0.9", "pump-7", frozenset({"zlib", "delta.v1"})
+        "1.0.0", "0.9", f"{7:064x}", "pump-7", frozenset({"zlib", "delta.v1"})
     )
 
 

@@ -29,9 +29,9 @@ TREE = {
     ".secret": b"secret\n",
     "lopy4/2.0.0/flash/main.py": b"lopy4\n",
     "texts/readme.txt": b"no version here\n",
-    "weird/1.0.0/a": b"1\n",
+    "weird/1.0.0/flash/a": b"1\n",
     "weird/1.0.0-rc1/a": b"2\n",
-    "weird/v2/a": b"3\n",
+    "weird/v2/flash/a": b"3\n",
     "weird/2banana/a": b"4\n",
 }
 

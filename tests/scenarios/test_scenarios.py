@@ -164,7 +164,7 @@ class TestHostilePaths:
         ("path", "why"),
         [
             (b"1.0.1/\xff\xfe", "The path is not UTF-8."),
-            (b"1.0.1/a\x00b", "The path contains a NUL."),
+            (b"1.0.1/flash/a\x00b", "The path contains a NUL."),
             (b"a" * 4097, "The path is longer than 4096 bytes."),
         ],
     )
@@ -198,21 +198,21 @@ class TestChanges:
 
     def test_a_release_that_comes(self, transport: Transport, root: Path) -> None:
         name = f"new{type(transport).__name__}"
-        write_tree(root / name, {"1.0.0/a": b"1"})
+        write_tree(root / name, {"1.0.0/flash/a": b"1"})
         wait_until(lambda: can_get(transport, f"{name}/manifest.json".encode()))
-        write_tree(root / name, {"1.0.1/a": b"2"})
+        write_tree(root / name, {"1.0.1/flash/a": b"2"})
         wait_until(lambda: (manifest(transport, "", f"{name}/") or {}).get("version") == "1.0.1")
 
     @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
     def test_a_folder_without_permission(
         self, transport: Transport, root: Path, server: Server
     ) -> None:
-        folder = write_tree(root / f"closed{type(transport).__name__}", {"1.0.0/a": b"1"})
+        folder = write_tree(root / f"closed{type(transport).__name__}", {"1.0.0/flash/a": b"1"})
         folder.chmod(0)
         try:
             wait_until(lambda: any(f"{folder.name} can't be read" in line for line in server.log))
             with pytest.raises(Refused, match=NOTHING):
-                transport.get(f"{folder.name}/1.0.0/a".encode())
+                transport.get(f"{folder.name}/1.0.0/flash/a".encode())
             assert transport.get(b"1.0.1/flash/main.py") == b"print(2)\n"
         finally:
             folder.chmod(0o755)

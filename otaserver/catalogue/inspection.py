@@ -1,0 +1,127 @@
+"""Looking into what a scan has found: names, releases and firmware that can't be offered."""
+
+from collections.abc import Collection
+from dataclasses import replace
+
+from otaserver.catalogue.firmware_image import image_fault
+from otaserver.catalogue.model import File, Firmware, Folder, Release
+from otaserver.catalogue.names import intended_firmware, intended_release, intended_version
+from otaserver.catalogue.problems import Problem, Weight
+from otaserver.catalogue.release_rules import BOOT_FILE, Breach, breaches, version_breach
+from otaserver.catalogue.release_tree import release_of
+from otaserver.catalogue.stamps import FileChanged
+from otaserver.catalogue.versions import rank_of_name
+
+# As much of a boot.py is searched for the call that starts recovery.
+_MAX_BOOT_BYTES = 1 << 16
+
+
+def inspected_release(folder: Folder, roots: Collection[str], absolute_root: str) -> Release:
+    """Build the release that a folder holds, with whatever keeps it from being offered.
+
+    Args:
+        folder: a folder whose name is a version.
+        roots: the folders of a device that its files may be in.
+        absolute_root: the release tree's folder on disk.
+
+    Returns:
+        The release.
+
+    Raises:
+        FileChanged: a file in it is no longer there.
+    """
+    release = release_of(folder)
+    boot = release.files.get(BOOT_FILE)
+    return replace(
+        release,
+        starts_recovery=boot is not None and _starts_recovery(f"{absolute_root}/{boot.path}"),
+        problems=tuple(_problem(folder.path, breach) for breach in breaches(release, roots)),
+    )
+
+
+def inspected_firmware(version: str, file: File, absolute_root: str) -> Firmware:
+    """Describe a firmware image, with whatever keeps it from being offered.
+
+    Args:
+        version: the version in its name.
+        file: the image.
+        absolute_root: the release tree's folder on disk.
+
+    Returns:
+        The firmware.
+    """
+    problems = []
+    breach = version_breach(version)
+    if breach is not None:
+        problems.append(_problem(file.path, breach))
+    try:
+        with open(f"{absolute_root}/{file.path}", "rb") as image:
+            fault = image_fault(image, file.size_bytes)
+    except OSError as error:
+        fault = f"can't be read: {error.strerror}"
+    if fault:
+        problems.append(
+            Problem(
+                Weight.NOT_OFFERED,
+                file.path,
+                f"{fault}, and is not offered",
+                "replace it by the image of the application alone, such as micropython.bin",
+            )
+        )
+    return Firmware(version, rank_of_name(version), file, tuple(problems))
+
+
+def misnamed_file(path: str) -> Problem | None:
+    """Find out whether a file beside releases was meant to be a release or firmware.
+
+    Args:
+        path: its path relative to the root.
+
+    Returns:
+        What is wrong with its name; None if it looks like neither.
+    """
+    name = path.rpartition("/")[2]
+    firmware, release = intended_firmware(name), intended_release(name)
+    if firmware is not None:
+        what, remedy = "is not offered: firmware has another form of name", f"to {firmware}"
+        return Problem(Weight.NOT_OFFERED, path, what, f"rename it {remedy}")
+    if release is not None:
+        what = "is an archive, and is not offered"
+        return Problem(Weight.NOT_OFFERED, path, what, f"unpack it into a folder {release}")
+    return None
+
+
+def misnamed_release(path: str, root: str) -> Problem:
+    """Describe a folder that has the form of a release, but not the name of one.
+
+    Args:
+        path: its path relative to the root.
+        root: a folder in it that only releases have, such as ``flash``.
+
+    Returns:
+        What is wrong with it.
+    """
+    better = intended_version(path.rpartition("/")[2]) or "1.0.1"
+    return Problem(
+        Weight.NOT_OFFERED,
+        path,
+        f"has a folder {root} like a release, but its name is no version, and is not offered",
+        f"rename it, to {better} for example, or move {root} into a release",
+    )
+
+
+def _starts_recovery(absolute_path: str) -> bool:
+    """Look into a boot.py in the way that the device library does."""
+    try:
+        with open(absolute_path, "rb") as file:
+            return b"ota_boot" in file.read(_MAX_BOOT_BYTES)
+    except OSError as error:
+        raise FileChanged from error
+
+
+def _problem(path: str, breach: Breach) -> Problem:
+    name = path.rpartition("/")[2]
+    if not breach.path:
+        return Problem(Weight.NOT_OFFERED, path, breach.what, breach.remedy)
+    what = f"{breach.what}, so {name} is not offered"
+    return Problem(Weight.NOT_OFFERED, f"{path}/{breach.path}", what, breach.remedy)

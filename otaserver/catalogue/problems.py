@@ -1,0 +1,51 @@
+"""What is wrong with a release tree, and what to do about it."""
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+
+class Weight(IntEnum):
+    """How much a problem matters; the gravest first."""
+
+    NOT_OFFERED = 1
+    """Something that was meant to be offered is not, or not to every device."""
+    LEFT_OUT = 2
+    """Something is left out that may not have been meant to be."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Problem:
+    """One thing that is wrong with a tree.
+
+    Attributes:
+        weight: how much it matters.
+        path: where it is, relative to the root; empty for the root itself.
+        what: what is wrong, so that it reads on after the path.
+        remedy: what to do about it, as a clause; empty if there is nothing to add.
+    """
+
+    weight: Weight
+    path: str
+    what: str
+    remedy: str = ""
+
+    def __str__(self) -> str:
+        """The problem as a sentence, without its full stop."""
+        remedy = f": {self.remedy}" if self.remedy else ""
+        return f"{printable(self.path) or 'the root'} {self.what}{remedy}"
+
+
+def printable(path: str) -> str:
+    """Make a path safe to print: control characters are escaped.
+
+    Args:
+        path: any path.
+
+    Returns:
+        The path, with ``\\r`` and the like in place of what can't be printed.
+    """
+    if path.isprintable():
+        return path
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode() for char in path
+    )

@@ -1,0 +1,218 @@
+"""The rules that a release must keep to be offered; docs/release-rules.md has them as a table.
+
+Devices refuse a release that breaks one of them, before they touch anything. If it were
+offered all the same, they would ask for it again and again, for ever, and nobody would
+know. The rules of the device library are in its module ``ota_rules``; a test holds the two
+against each other.
+
+Some rules are about a single release, `breaches`; others about the step from the release
+that a device has to the one that it would get, `step_breach`.
+"""
+
+import re
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+
+from otaserver.catalogue.model import Release
+from otaserver.catalogue.problems import printable
+from otaserver.catalogue.versions import is_version_name
+
+DEFAULT_ROOTS = ("flash", "sd")
+
+MAX_PATH_BYTES = 200
+MAX_NAME_BYTES = 100
+MAX_VERSION_LENGTH = 64
+
+# FAT stores no name with one of these; "~" marks its alternative short names.
+_NOT_ON_FAT = re.compile(r'[\\:*?"<>|~]')
+_NOT_IN_VERSIONS = re.compile(r"[\s'\"\\\x00-\x1f\x7f]")
+
+# What a device needs to start recovery at boot; an update can't remove it.
+BOOT_FILE = "flash/boot.py"
+_RECOVERY = ("ota_boot.", "ota_recovery.")
+_RESERVED = "ota_prev."
+
+
+@dataclass(frozen=True, slots=True)
+class Breach:
+    """A rule that is broken.
+
+    Attributes:
+        path: the first file that breaks it, by its path in the release; empty if it is
+            the release as a whole.
+        what: what is wrong, so that it reads on after the path.
+        remedy: what to do about it, as a clause.
+    """
+
+    path: str
+    what: str
+    remedy: str
+
+
+def version_breach(version: str) -> Breach | None:
+    """Check a version that devices have to record and to send.
+
+    Args:
+        version: that of a release or firmware.
+
+    Returns:
+        The rule that it breaks, if any.
+    """
+    if len(version) > MAX_VERSION_LENGTH:
+        return Breach(
+            "", f"has a version of more than {MAX_VERSION_LENGTH} characters", "shorten it"
+        )
+    if _NOT_IN_VERSIONS.search(version):
+        better = printable(_NOT_IN_VERSIONS.sub("-", version))
+        return Breach(
+            "",
+            "has a version with a space, a quote, a backslash or a control character",
+            f"rename it, to {better} for example",
+        )
+    return None
+
+
+def breaches(release: Release, roots: Collection[str] = DEFAULT_ROOTS) -> Iterator[Breach]:
+    """Check a release by itself.
+
+    Args:
+        release: the release.
+        roots: the folders of a device that its files may be in.
+
+    Yields:
+        Each rule that it breaks, once.
+    """
+    version = version_breach(release.version)
+    if version is not None:
+        yield version
+    seen = set()
+    for path in release.files:
+        breach = _path_breach(path, roots)
+        if breach is not None and breach.what not in seen:
+            seen.add(breach.what)
+            yield breach
+    clash = _case_clash(release)
+    if clash is not None:
+        yield clash
+
+
+def step_breach(old: Release, new: Release) -> Breach | None:
+    """Check whether a device that has one release can take another.
+
+    Args:
+        old: the release that it has.
+        new: the release that it would get.
+
+    Returns:
+        The first rule that the step breaks, if any.
+    """
+    return (
+        _file_and_folder_clash(old, new)
+        or _case_change(old, new)
+        or _recovery_removed(old, new)
+        or _recovery_not_started(old, new)
+    )
+
+
+def _path_breach(path: str, roots: Collection[str]) -> Breach | None:
+    parts = path.split("/")
+    if parts[0] not in roots or len(parts) < 2:
+        return _outside_roots(path, parts, roots)
+    if parts[1].lower() in roots:
+        return Breach(
+            path,
+            f"has {parts[1]} directly inside {parts[0]}, where some boards mount another file "
+            "system",
+            f"rename {parts[1]}",
+        )
+    if parts[-1].lower().startswith(_RESERVED):
+        return Breach(path, "has a name that the device library keeps for itself", "rename it")
+    if len(path.encode()) > MAX_PATH_BYTES:
+        return Breach(path, f"has a path of more than {MAX_PATH_BYTES} bytes", "shorten it")
+    for name in parts[1:]:
+        if len(name.encode()) > MAX_NAME_BYTES:
+            return Breach(path, f"has a name of more than {MAX_NAME_BYTES} bytes", "shorten it")
+        if any(char < " " or char == "\x7f" for char in name):
+            return Breach(path, "has a control character in its name", "rename or delete it")
+        if _NOT_ON_FAT.search(name) or name[-1] in ". ":
+            return Breach(path, "has a name that FAT can't store as it is", "rename it")
+    return None
+
+
+def _outside_roots(path: str, parts: list[str], roots: Collection[str]) -> Breach:
+    listed = " and ".join(f"{root}/" for root in roots)
+    if len(parts) > 2 and is_version_name(parts[0]) and parts[1] in roots:
+        return Breach(
+            path, "is in a release inside the release", f"move the content of {parts[0]} up"
+        )
+    return Breach(
+        path,
+        f"is outside {listed}",
+        "move it there, or out of the release",
+    )
+
+
+def _case_clash(release: Release) -> Breach | None:
+    """Two names that FAT takes for one, as files or as folders."""
+    seen: dict[str, str] = {}
+    for path in (*release.folders, *release.files):
+        other = seen.setdefault(path.lower(), path)
+        if other != path:
+            return Breach(
+                path, f"differs from {other} only in case, which FAT ignores", "rename one"
+            )
+    return None
+
+
+def _file_and_folder_clash(old: Release, new: Release) -> Breach | None:
+    for kind, other, paths in (
+        ("file", "folder", old.folders & new.files.keys()),
+        ("folder", "file", new.folders & old.files.keys()),
+    ):
+        if paths:
+            return Breach(
+                min(paths),
+                f"is a {kind}, but {old.version} has a {other} of that name",
+                "rename it",
+            )
+    return None
+
+
+def _case_change(old: Release, new: Release) -> Breach | None:
+    gone = [*(old.files.keys() - new.files.keys()), *(old.folders - new.folders)]
+    if not gone:
+        return None
+    now = {path.lower(): path for path in (*new.folders, *new.files)}
+    path = min((path for path in gone if path.lower() in now), default=None)
+    if path is None:
+        return None
+    return Breach(
+        now[path.lower()],
+        f"differs from {path} in {old.version} only in case, which FAT ignores",
+        "keep the old name, or choose another",
+    )
+
+
+def _recovery_removed(old: Release, new: Release) -> Breach | None:
+    for path in sorted(old.files.keys() - new.files.keys()):
+        if path.lower() == BOOT_FILE or _name(path).startswith(_RECOVERY):
+            return Breach(
+                path,
+                f"is missing, but {old.version} has it, and devices need it to recover",
+                "put it back",
+            )
+    return None
+
+
+def _recovery_not_started(old: Release, new: Release) -> Breach | None:
+    if old.starts_recovery and not new.starts_recovery:
+        return Breach(
+            BOOT_FILE,
+            f"does not start recovery, but that of {old.version} does",
+            "put the two lines with ota_boot back",
+        )
+    return None
+
+
+def _name(path: str) -> str:
+    return path.rpartition("/")[2].lower()

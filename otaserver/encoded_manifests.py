@@ -46,7 +46,7 @@ class EncodedManifests:
 
     Args:
         worker: encodes the large ones.
-        max_bytes: how much memory the kept ones may take.
+        max_bytes: how much memory the manifests it keeps may take.
         legacy: see `otaserver.manifest.encoding.encode`.
     """
 
@@ -67,7 +67,7 @@ class EncodedManifests:
             base_url: see `otaserver.manifest.encoding.encode`.
 
         Returns:
-            The manifest; or what fires with it, if a thread has to make it.
+            The manifest; or a Deferred that fires with it, if a thread has to make it.
         """
         key = (folder.path, offer.key, base_url)
         known = self._encoded.get(key)
@@ -92,7 +92,7 @@ class EncodedManifests:
         self._pending = {}
 
     def _encode_in_thread(self, key: _Key, offer: Offer) -> "Deferred[EncodedManifest]":
-        """Encode it once, however many ask for it in the meantime."""
+        """Encode a manifest once, however many ask for it in the meantime."""
         answer: Deferred[EncodedManifest] = Deferred()
         pending = self._pending
         if key in pending:

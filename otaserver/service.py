@@ -1,7 +1,7 @@
-"""The update server itself, without a protocol: the one face that HTTP and FTP ask.
+"""The update server itself, without a protocol: the one interface that HTTP and FTP use.
 
-A protocol adapter turns bytes into calls of `UpdateServer`, and what comes back into
-bytes. It knows nothing else of the core: not where files are on disk, nor how an
+A protocol adapter turns bytes into calls to `UpdateServer`, and the results into
+bytes. It knows nothing else of the core: neither where files are on disk, nor how an
 offer is decided, nor what is cached.
 """
 
@@ -22,7 +22,7 @@ from otaserver.manifest.update_request import UpdateRequest, parse_update_reques
 
 
 class NothingHere(OTAServerError):
-    """There is nothing at a path that may be served."""
+    """There is nothing to serve at a path."""
 
     def __init__(self) -> None:
         super().__init__("There is nothing at this address.")
@@ -37,15 +37,15 @@ class TreeNotReadYet(OTAServerError):
 
 @dataclass(frozen=True, slots=True)
 class ManifestRequest:
-    """A device asks for its manifest.
+    """A device's request for its manifest.
 
     Attributes:
-        folder: the release tree that it asks about.
-        update: what it says about itself.
-        offer: what it gets, as far as versions alone decide. They don't change while
-            the catalogue stays the same, so that this is decided once for all who ask
-            the same. What depends on more than that, such as who asks or the time, is
-            decided in `UpdateServer.manifest`.
+        folder: the release tree that it is about.
+        update: what the device says about itself.
+        offer: what the device is offered, as far as versions alone decide. It stays the
+            same as long as the catalogue does, so it is decided once for all devices that
+            ask the same. Whatever depends on more, such as the device or the time,
+            belongs in `UpdateServer.manifest`.
     """
 
     folder: Folder
@@ -61,7 +61,7 @@ class ManifestRequest:
             update: what the device says about itself.
 
         Returns:
-            The request, with the offer to it.
+            The request, with its offer.
         """
         return cls(folder, update, offer(folder.tree or ReleaseTree(), update))
 
@@ -82,13 +82,13 @@ class DeviceObserver(Protocol):
 class UpdateServer:
     """Finds, decides and opens what devices and people ask for.
 
-    What devices say enters here as well: `check_in` when they ask, and beside it
-    the place for their reports of how an update ended.
+    What devices report enters here as well: `check_in` when they ask; reports of how
+    an update ended would belong beside it.
 
     Args:
         root: the release tree's folder, as an absolute path.
         catalogue: returns the newest catalogue; None before there is one.
-        manifests: encodes manifests, and keeps them.
+        manifests: encodes and keeps manifests.
         observers: are told of check-ins.
     """
 
@@ -116,7 +116,7 @@ class UpdateServer:
                 at the path.
 
         Returns:
-            The file or folder in the catalogue, or the device's question.
+            The file or folder in the catalogue, or the device's request.
 
         Raises:
             TreeNotReadYet: there is no catalogue yet.
@@ -155,11 +155,11 @@ class UpdateServer:
                 )
 
     def check_in(self, request: ManifestRequest, peer_host: str) -> None:
-        """Note that a device asks; a protocol calls it whenever a device fetches a manifest.
+        """Note a device's check-in; protocols call this whenever a device fetches a manifest.
 
         Args:
-            request: what the device asks, and says about itself.
-            peer_host: the address that it asks from; empty if it has none.
+            request: the device's request.
+            peer_host: the device's address; empty if it has none.
         """
         for observer in self._observers:
             observer.checked_in(request, peer_host)
@@ -167,15 +167,15 @@ class UpdateServer:
     def manifest(
         self, request: ManifestRequest, base_url: str
     ) -> "EncodedManifest | Deferred[EncodedManifest]":
-        """Answer a device.
+        """Get a device's manifest.
 
         Args:
-            request: its question, as `find` returned it.
+            request: the device's request, as `find` returned it.
             base_url: what precedes the path of a file in URLs, without a ``/`` at
                 its end.
 
         Returns:
-            The manifest, which most often is at hand; or what fires with it.
+            The manifest, which usually is at hand; otherwise a Deferred that fires with it.
         """
         return self._manifests.get(request.folder, request.offer, base_url)
 
@@ -190,8 +190,8 @@ class UpdateServer:
 
         Raises:
             FileRemoved: it is no longer there.
-            FileChanged: it is another file by now, its content may be another, or
-                it can't be opened.
+            FileChanged: it is a different file by now, its content may have changed,
+                or it can't be opened.
         """
         try:
             return open_stamped(f"{self._root}/{file.path}", file.stamp)

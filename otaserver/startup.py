@@ -44,7 +44,7 @@ class Server(MultiService):
         """Start listening, while the process may still open privileged ports.
 
         Raises:
-            CannotStart: a service can't start, such as for a port that is in use.
+            CannotStart: a service can't start, for example because a port is in use.
         """
         with _one_line():
             super().privilegedStartService()
@@ -78,7 +78,7 @@ def listen(option: str, endpoint: str, factory: Any) -> Any:
     try:
         return strports.service(endpoint, factory)
     except Exception as error:
-        # Each endpoint parser raises exceptions of its own kinds.
+        # Each endpoint parser raises exceptions of its own.
         raise CannotStart(f"{option} {endpoint!r} is not a valid endpoint: {error}") from error
 
 

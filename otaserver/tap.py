@@ -53,7 +53,7 @@ def makeService(options: Options) -> MultiService:
     _allow_as_many_files_as_possible()
     service = Server(Path(options["root"]))
 
-    # First, because a file that can't be opened must end the start before a scan begins.
+    # First, because a file that can't be opened must stop the start before a scan begins.
     events = _events(options, reactor, service)
     scanning = ThreadWorker(reactor, _SCAN_THREADS, "scan")
     scanning.setServiceParent(service)
@@ -89,7 +89,7 @@ def _watch(options: Options, reactor: Any, worker: Worker) -> CatalogueWatch:
 
 
 def _events(options: Options, reactor: Any, service: MultiService) -> ServedEvents:
-    """What was served goes to the access log, wherever that is."""
+    """Send what was served to the access log, wherever that is."""
     events = ServedEvents()
     if options["no-access-log"]:
         return events

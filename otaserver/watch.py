@@ -138,7 +138,7 @@ class CatalogueWatch(Service):
                 f"release {release.version if release else 'none'}, "
                 f"firmware {firmware.version if firmware else 'none'}"
             )
-            # It is worth a line that the root offers nothing, but not that a product does.
+            # That the root offers nothing is worth a line; that a product does is not.
             before = self._offers.get(folder.path, _NOTHING if folder.path else "")
             if offer != before:
                 self._offers[folder.path] = offer

@@ -1,1 +1,1 @@
-"""The FTP site: the same tree and the same manifests, over RFC 959 and what came after it."""
+"""The FTP site: the same tree and the same manifests, over RFC 959 and its extensions."""

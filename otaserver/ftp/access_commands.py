@@ -20,7 +20,7 @@ MAX_NAME_LENGTH = 255
 
 
 def user(session: Session, argument: bytes) -> None:
-    """USER: start a log-in; whoever was logged in before is logged out."""
+    """USER: start a log-in; a user who is logged in is logged out first."""
     name = text_of(argument)
     if len(name) > MAX_NAME_LENGTH:
         raise Refused(501, f"The user name is longer than {MAX_NAME_LENGTH} characters.")

@@ -137,7 +137,7 @@ COMMANDS: Mapping[str, Command] = MappingProxyType(
             verb: _user(access.changing, _OPTIONAL)
             for verb in ("DELE", "RNFR", "MKD", "XMKD", "RMD", "XRMD", "MFMT", "MFCT", "MFF")
         },
-        # RFC 4217: commands that a client tries when it would prefer TLS.
+        # RFC 4217, which clients try if they prefer TLS; RFC 959, sections 4.1.1 and 4.1.3.
         **{
             verb: _anybody(access.not_implemented, _OPTIONAL)
             for verb in ("AUTH", "PBSZ", "PROT", "CCC", "REIN", "SMNT", "SITE")

@@ -1,22 +1,22 @@
 """A control connection: bytes to commands, replies to bytes, and deadlines.
 
-How it works. Three parts divide the work. `Conversation` decides what may be done when,
-without any I/O. `Session` is what the client has said and chosen, and what commands
-work with. This class connects the two with the transport: it cuts bytes into lines,
-asks the conversation about each, does the commands that may be done, and reads or
-doesn't, as the conversation says.
+How it works. Three parts divide the work. `Conversation` decides what may run when,
+without any I/O. `Session` holds what the client has said and chosen, for commands to
+work with. This class connects the two to the transport: it splits bytes into lines,
+asks the conversation about each, runs the commands that may run, and reads or stops
+reading, as the conversation says.
 
-A command that takes its time is a coroutine. While it runs there is no deadline here:
-a transfer has its own (`DataConnection`), and so has every other thing that is waited
-for. One that ends without waiting doesn't start another turn of `_work`, so commands
-that were sent ahead by the thousand can't nest.
+A command that takes time is a coroutine. While it runs there is no deadline here: a
+transfer has its own (`DataConnection`), and so does everything else that is waited for.
+A coroutine that ends without waiting doesn't call `_work` again, so thousands of
+pipelined commands can't nest.
 
-Why it is safe. Replies go out through `Writer`, and this class is the transport's
-push producer: once a client stops reading, the transport pauses it, and no further
-command is done or read. Whoever is sent away may still be sending; closing with some
-of that unread would make the kernel drop the last reply, so the connection is closed
-for sending only, what arrives is dropped, and the connection is cut after a few
-seconds.
+Why it is safe. Replies go out through `Writer`, and this class is the transport's push
+producer: once a client stops reading, the transport pauses the producer, and no further
+command is run or read. A client that is sent away may still be sending; closing with
+some of that unread makes the kernel send a reset, which can destroy the last reply. So
+a plain TCP connection is closed for sending only, what arrives is dropped, and the
+connection is cut after a few seconds.
 """
 
 import socket
@@ -41,8 +41,8 @@ from otaserver.wire.limits import TooManyConnections
 from otaserver.wire.outgoing import Writer
 from otaserver.wire.zero_copy import is_plain_tcp
 
-# How much is read at a time: a client gets no whole turn of the reactor for thousands
-# of commands.
+# How much is read at a time, so that no client's commands take up a whole turn of the
+# reactor.
 _READ_BYTES = 1 << 12
 
 # How long a client that was sent away may take to read why.
@@ -50,7 +50,7 @@ _LINGER_S = 5.0
 
 
 class ControlConnection(LineReceiver):
-    """A connection that commands come over, and replies go back.
+    """A connection that carries commands in, and replies out.
 
     Attributes:
         site: what all connections of the site share.
@@ -87,7 +87,7 @@ class ControlConnection(LineReceiver):
             self.transport.abortConnection()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """End what belongs to the connection.
+        """End everything that belongs to the connection.
 
         Args:
             reason: why it ended.
@@ -135,17 +135,17 @@ class ControlConnection(LineReceiver):
             super().dataReceived(data)
 
     def pauseProducing(self) -> None:
-        """Do and read nothing more, because replies lie unread."""
+        """Run and read no more commands, because the client doesn't read its replies."""
         self._conversation.happen(Event.PAUSE)
         self._read_or_not()
 
     def resumeProducing(self) -> None:
-        """Go on, because the replies have been read."""
+        """Go on, because the client has read its replies."""
         self._conversation.happen(Event.RESUME)
         self._work()
 
     def lineReceived(self, line: bytes) -> None:
-        """Do a command, or have it wait for the one before it.
+        """Run a command, or have it wait for the one before it.
 
         Args:
             line: the line, without its LF.
@@ -192,12 +192,12 @@ class ControlConnection(LineReceiver):
         self.transport.bufferSize = _READ_BYTES
         # Or a reply would wait until the client has acknowledged the one before.
         self.transport.setTcpNoDelay(True)
-        # Clients send a part of ABOR as urgent data; it belongs in its place.
+        # Clients send part of ABOR as urgent data; it has to stay in sequence.
         handle = self.transport.getHandle()
         handle.setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, 1)
 
     def _work(self) -> None:
-        """Do the commands that may be done."""
+        """Run the commands that may run."""
         while (command := self._conversation.next()) is not None:
             working = self._begin(command)
             if working is not None:
@@ -207,7 +207,7 @@ class ControlConnection(LineReceiver):
         self._read_or_not()
 
     def _begin(self, line: Line) -> "Deferred[None] | None":
-        """Do a command; what is returned fires when one ends that has to wait."""
+        """Run a command; if it has to wait, return what fires when it ends."""
         try:
             if isinstance(line, Refused):
                 raise line
@@ -230,7 +230,7 @@ class ControlConnection(LineReceiver):
 
     def _end(self) -> None:
         self._conversation.happen(Event.END)
-        # Commands don't prolong the time to log in.
+        # Commands don't extend the time to log in.
         if self.session.shell is not None and not self._conversation.is_closing:
             self._deadline_s = self.site.now_s + self.site.timeouts.idle_s
 

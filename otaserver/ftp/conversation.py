@@ -1,19 +1,19 @@
 """The order of commands and replies on a control connection, as a table; no I/O in it.
 
-RFC 959, section 5.4, has one command answered at a time. Clients send ahead all the
+RFC 959, section 5.4, has one command answered at a time. Clients pipeline them all the
 same, some commands take long, and some clients don't read their replies. `State` says
-how things are, `Event` what can happen, `TRANSITIONS` what follows, and `RULES` what
-may be done meanwhile:
+how things stand, `Event` what can happen, `TRANSITIONS` what follows, and `RULES` what
+may happen meanwhile:
 
-    READY        a command is done as soon as it arrives
-    BUSY         one is being done: those that arrive wait in line, except that STAT is
-                 answered and ABOR takes effect at once
-    UNREAD       the replies so far lie unread, so nothing is done or read any more
+    READY        a command runs as soon as it arrives
+    BUSY         one is running: further ones are queued, except that STAT is answered at
+                 once if the queue is empty, and ABOR takes effect at once
+    UNREAD       the client doesn't read its replies: no command is run or read
     BUSY_UNREAD  both
-    CLOSING      the last reply has been said; whatever still arrives is dropped
+    CLOSING      the last reply has been sent; whatever still arrives is dropped
 
-The line is short. When it is full, nothing more is read until it is empty again; what
-a client goes on to send then stays in the kernel, which makes it wait.
+The queue is short. When it is full, nothing more is read until it is empty again; what
+the client sends then stays in the kernel, whose backpressure makes it wait.
 """
 
 from collections import deque
@@ -27,15 +27,15 @@ from otaserver.ftp.errors import Refused
 
 MAX_WAITING_COMMANDS = 32
 
-# RFC 959, section 4.1.3: this can be asked, and is answered, during a transfer.
+# RFC 959, section 4.1.3: this may be sent, and is answered, during a transfer.
 _STATUS = CommandLine("STAT", b"")
 
-# A command, or what is wrong with a line that is none.
+# A command, or what is wrong with a line that isn't one.
 Line = CommandLine | Refused
 
 
 class State(Enum):
-    """How things are on a control connection."""
+    """The state of a control connection."""
 
     READY = "ready"
     BUSY = "busy"
@@ -51,7 +51,7 @@ class Event(Enum):
     END = "it ends"
     PAUSE = "the client has stopped reading replies"
     RESUME = "it reads them again"
-    CLOSE = "the last reply has been said, or the connection is lost"
+    CLOSE = "the last reply has been sent, or the connection is lost"
 
 
 TRANSITIONS: Mapping[State, Mapping[Event, State]] = MappingProxyType(
@@ -79,7 +79,7 @@ TRANSITIONS: Mapping[State, Mapping[Event, State]] = MappingProxyType(
             Event.RESUME: State.BUSY,
             Event.CLOSE: State.CLOSING,
         },
-        # What was going on when the connection closed still comes to its end.
+        # What is in progress when the connection closes still comes to its end.
         State.CLOSING: dict.fromkeys(Event, State.CLOSING),
     }
 )
@@ -90,8 +90,8 @@ class Rules(NamedTuple):
 
     Attributes:
         does_commands: whether the next command may begin.
-        reads: whether the connection is read, if there is room in the line.
-        has_deadline: whether the client is the one to be waited for.
+        reads: whether the connection is read, if the queue has room.
+        has_deadline: whether the server is waiting for the client.
     """
 
     does_commands: bool
@@ -111,16 +111,16 @@ RULES: Mapping[State, Rules] = MappingProxyType(
 
 
 class ConversationError(Exception):
-    """An event that can't happen in the present state: a fault of this server."""
+    """An event that can't happen in the current state: a bug in this server."""
 
 
 class Verdict(Enum):
     """What to do about a line that has arrived."""
 
     DO = "call `next` now"
-    ANSWER_NOW = "answer it, though another command is being done"
-    ABORT = "it waits in line, and takes effect now"
-    WAIT = "it waits in line"
+    ANSWER_NOW = "answer it, though another command is running"
+    ABORT = "it is queued, and takes effect now"
+    WAIT = "it is queued"
     DROP = "nothing"
 
 
@@ -128,7 +128,7 @@ class Conversation:
     """One control connection's conversation.
 
     Attributes:
-        state: how things are.
+        state: how things stand.
     """
 
     __slots__ = ("_is_full", "_line", "state")
@@ -141,12 +141,12 @@ class Conversation:
 
     @property
     def is_closing(self) -> bool:
-        """Whether the last reply has been said."""
+        """Whether the last reply has been sent."""
         return self.state is State.CLOSING
 
     @property
     def has_deadline(self) -> bool:
-        """Whether the client is the one to be waited for."""
+        """Whether the server is waiting for the client."""
         return RULES[self.state].has_deadline
 
     @property
@@ -172,7 +172,7 @@ class Conversation:
             self._is_full = False
 
     def receive(self, line: Line, is_transferring: bool = False) -> Verdict:
-        """Put a line that has arrived in its place.
+        """Queue a line that has arrived, unless it can be dealt with now.
 
         Args:
             line: the command, or what is wrong with it.
@@ -196,10 +196,10 @@ class Conversation:
         return Verdict.ABORT if is_abort else Verdict.WAIT
 
     def next(self) -> Line | None:
-        """Take the next command out of the line, if it may begin.
+        """Take the next command out of the queue, if it may begin.
 
         Returns:
-            The command, which begins herewith; None if none waits, or none may begin.
+            The command, which counts as begun; None if none is queued, or none may begin.
         """
         if not self._line or not RULES[self.state].does_commands:
             return None

@@ -27,8 +27,8 @@ class DataConnection(Protocol):
     client may connect before or after the command.
 
     Args:
-        opening_until_s: when it must have been opened, and be in use, in seconds
-            since 1970.
+        opening_until_s: the deadline for opening it and beginning to use it, in
+            seconds since 1970.
     """
 
     transport: Any = None
@@ -64,7 +64,7 @@ class DataConnection(Protocol):
             The port.
 
         Raises:
-            OSError: none can be had.
+            OSError: no port can be opened.
         """
         self._port = network.listen(host, peer_host, self)
         return self._port.number
@@ -90,7 +90,7 @@ class DataConnection(Protocol):
         """Wait for the connection.
 
         Args:
-            until_s: how long to wait, in seconds since 1970.
+            until_s: the deadline, in seconds since 1970.
 
         Returns:
             Fires when it is open; fails with `Refused` if it can't be opened.
@@ -113,7 +113,7 @@ class DataConnection(Protocol):
 
         Raises:
             Refused: the connection was closed, or was too slow.
-            OTAServerError: as `Transfer` says.
+            OTAServerError: see `Transfer.start`.
         """
         self._stall = stall
         self._deadline_s = inf
@@ -126,7 +126,7 @@ class DataConnection(Protocol):
             self._sent_bytes, self._is_sent = transfer.sent_bytes, True
 
     def connectionMade(self) -> None:
-        """Let the command continue that waits for the connection."""
+        """Resume the command that is waiting for the connection, if there is one."""
         if ITCPTransport.providedBy(self.transport):
             self.transport.setTcpNoDelay(True)
         if self._ended is not None:
@@ -137,10 +137,10 @@ class DataConnection(Protocol):
             waiting.callback(None)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """End, because the connection has.
+        """End, because the connection has ended.
 
         Args:
-            reason: why it has.
+            reason: why it ended.
         """
         self.connected = 0
         if self._outgoing is not None:
@@ -148,7 +148,7 @@ class DataConnection(Protocol):
         self._end(Refused(426, _LOST))
 
     def close(self) -> None:
-        """Close it with everything that belongs to it, after what was sent."""
+        """Close it, and all that belongs to it, after what was sent."""
         self._end(Refused(425, _NOT_OPENED))
         if self.connected:
             self.transport.loseConnection()
@@ -181,7 +181,7 @@ class DataConnection(Protocol):
             self._connecting.addErrback(lambda _: self.abort(Refused(425, _NOT_OPENED)))
 
     def _end(self, why: Refused) -> None:
-        """Close the port, stop connecting, and tell the command that waits."""
+        """Close the port, stop connecting, and tell the waiting command."""
         if self._ended is not None:
             return
         self._ended = why

@@ -8,7 +8,7 @@ from otaserver.wire.file_transfer import FileChangedWhileSent, FileUnreadable
 
 
 class Refused(OTAServerError):
-    """A command is not done.
+    """A command is refused.
 
     Args:
         code: the reply's code (RFC 959, section 4.2).
@@ -20,8 +20,8 @@ class Refused(OTAServerError):
         self.code = code
 
 
-# "Requested action not taken": what HTTP answers with an error status is this here,
-# with the same sentence.
+# "Requested action not taken": FTP's reply where HTTP has an error status, with the
+# same sentence.
 _NOT_TAKEN = 550
 
 _CODES: Mapping[type[OTAServerError], int] = MappingProxyType(
@@ -37,8 +37,8 @@ def code_and_text(error: BaseException | None) -> tuple[int, str]:
     """Find the reply to an error.
 
     Args:
-        error: what went wrong; the details of one that is not this package's own are
-            for the log only.
+        error: what went wrong; the details of an unexpected error are for the log
+            only.
 
     Returns:
         The code and the text.

@@ -20,7 +20,7 @@ class FTPFactory(Factory):
         self.state = state
 
     def buildProtocol(self, addr: IAddress | None) -> ControlConnection:
-        """Make the protocol of a new control connection.
+        """Make the protocol for a new control connection.
 
         Args:
             addr: where it comes from.
@@ -34,9 +34,9 @@ class FTPFactory(Factory):
         return control
 
     def startFactory(self) -> None:
-        """Begin to look at the clock."""
+        """Start checking deadlines."""
         self.state.listener.start()
 
     def stopFactory(self) -> None:
-        """Stop looking at the clock."""
+        """Stop checking deadlines."""
         self.state.listener.stop()

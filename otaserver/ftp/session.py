@@ -1,4 +1,4 @@
-"""What one client has said and chosen: what commands work with."""
+"""What one client has said and chosen, for commands to work with."""
 
 from collections.abc import Callable, Iterable
 from typing import Protocol
@@ -53,15 +53,15 @@ class Session:
         link: the connection.
 
     Attributes:
-        site: see there.
-        user_name: what USER named; None before it has named anybody.
+        site: what all sessions share.
+        user_name: the name that USER gave and PASS has not used yet; None for none.
         shell: what the user can do; None until logged in.
         failures: how many log-ins have failed.
-        folder: the names on the way to the current folder.
+        folder: the names along the path from the root to the working directory.
         facts: what MLSD and MLST report.
         offset_bytes: where the next transfer begins.
         is_extended_only: whether EPSV is the only way to a data connection.
-        data: where the next transfer, or the one in progress, is sent.
+        data: the data connection of the next or current transfer; None for none.
     """
 
     __slots__ = (
@@ -150,7 +150,7 @@ class Session:
 
         Args:
             shell: what the user can do.
-            log_out: called when the user leaves.
+            log_out: called at the log-out.
         """
         if self._is_over:
             log_out()
@@ -158,7 +158,7 @@ class Session:
             self.shell, self._log_out = shell, log_out
 
     def log_out(self) -> None:
-        """Let the user leave, if there is one."""
+        """Let the user go, if there is one."""
         log_out, self._log_out = self._log_out, None
         self.close_data()
         self.shell = None
@@ -174,13 +174,13 @@ class Session:
         self.log_out()
 
     def absolute(self, path: bytes) -> bytes:
-        """Write a path from the root on, for the log.
+        """Make a path absolute, for the log.
 
         Args:
             path: as the client sent it.
 
         Returns:
-            The path with the current folder before it, unless it is absolute.
+            The path, prefixed with the working directory unless it is absolute.
         """
         folder = "/".join(("", *self.folder, "")).encode()
         return path if path.startswith(b"/") else folder + path
@@ -196,7 +196,7 @@ class Session:
         return self.data
 
     def close_data(self) -> None:
-        """Close the data connection with its port, if there is one."""
+        """Close the data connection and its port, if there is one."""
         data, self.data = self.data, None
         if data is not None:
             data.close()

@@ -1,4 +1,4 @@
-"""What one user of the site can see and fetch: cred's avatar, and the realm that gives it out."""
+"""What one user of the site can see and fetch: cred's avatar, and the realm that hands it out."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -48,10 +48,10 @@ class IShell(Interface):  # type: ignore[misc]
 
 @implementer(IShell)
 class ReadOnlyShell:
-    """Shows the release tree to somebody who may not change it.
+    """Gives read-only access to the release tree.
 
     Args:
-        server: has what is served.
+        server: finds what is served.
         worker: does what would block.
     """
 
@@ -70,7 +70,7 @@ class ReadOnlyShell:
             What is there.
 
         Raises:
-            OTAServerError: as `UpdateServer.find` does.
+            OTAServerError: see `UpdateServer.find`.
         """
         if not all(map(is_tellable, path.names)):
             raise NothingHere
@@ -86,8 +86,8 @@ class ReadOnlyShell:
             The folder.
 
         Raises:
-            Refused: there is something else at the path.
-            OTAServerError: as `find` does.
+            Refused: something other than a folder is at the path.
+            OTAServerError: see `find`.
         """
         found = self.find(path)
         if not isinstance(found, Folder):
@@ -95,7 +95,7 @@ class ReadOnlyShell:
         return found
 
     async def manifest(self, request: ManifestRequest, base_url: str) -> EncodedManifest:
-        """Answer a device.
+        """Get a device's manifest.
 
         Args:
             request: see `otaserver.service.UpdateServer.manifest`.
@@ -108,7 +108,7 @@ class ReadOnlyShell:
         return manifest if isinstance(manifest, EncodedManifest) else await manifest
 
     async def size_bytes(self, found: Found, base_url: str) -> int:
-        """Find out how much a client gets that fetches something.
+        """Find out how much a client gets when it fetches something.
 
         Args:
             found: what it fetches.
@@ -127,7 +127,7 @@ class ReadOnlyShell:
         return found.size_bytes
 
     async def entry(self, found: Found, base_url: str) -> Entry:
-        """Describe something by itself.
+        """Describe a single file, folder or manifest.
 
         Args:
             found: what to describe.
@@ -141,12 +141,12 @@ class ReadOnlyShell:
         return folder_entry(found) if isinstance(found, Folder) else file_entry(found)
 
     async def listing(self, found: Found, base_url: str, form: Form) -> bytes:
-        """List what is in a folder, or something else by itself.
+        """List what is in a folder; anything else is listed by itself.
 
         Args:
-            found: the folder.
+            found: what to list.
             base_url: what URLs in its manifest begin with.
-            form: how to write it.
+            form: encodes the entries.
 
         Returns:
             The listing.
@@ -178,7 +178,7 @@ class ReadOnlyShell:
 
         Raises:
             Refused: it is a folder, or has no such offset.
-            OTAServerError: as `UpdateServer.open` does.
+            OTAServerError: see `UpdateServer.open`.
         """
         if isinstance(found, ManifestRequest):
             self._server.check_in(found, peer_host)
@@ -208,7 +208,7 @@ def bytes_download(body: bytes) -> Download:
 
 @implementer(IRealm)
 class Realm:
-    """Gives the same shell to everybody who has logged in.
+    """Gives the same shell to every user who logs in.
 
     Args:
         shell: that shell.
@@ -224,22 +224,22 @@ class Realm:
 
         Args:
             avatar_id: who has logged in.
-            mind: is not used.
-            interfaces: what is asked for; `IShell` has to be among it.
+            mind: unused.
+            interfaces: the requested interfaces; `IShell` must be among them.
 
         Returns:
             Fires with the interface, the shell, and what to call at the log-out.
         """
         if IShell not in interfaces:
-            raise NotImplementedError("The release tree has no other face than IShell.")
+            raise NotImplementedError("The release tree has no interface other than IShell.")
         return succeed((IShell, self._shell, _log_out))
 
 
 def _log_out() -> None:
-    """A shell that everybody shares has nothing to give back."""
+    """Do nothing: the shared shell has nothing to release."""
 
 
 def _check_offset(offset: int, size_bytes: int) -> None:
-    """RFC 3659, section 5.2: beyond the end there is nothing to begin with."""
+    """Refuse an offset beyond the end (RFC 3659, section 5.2)."""
     if offset > size_bytes:
         raise Refused(554, f"There are {size_bytes} bytes, and none at that offset.")

@@ -17,7 +17,7 @@ class Timeouts:
     Attributes:
         login_s: to log in.
         idle_s: to send the next command, after a reply.
-        data_s: to open a data connection, and to use it.
+        data_s: to open a data connection, and to begin to use it.
         stall_s: to accept a transfer more slowly than `min_rate`.
         min_rate: the lowest acceptable rate, in bytes per second; 0 for none.
     """
@@ -35,9 +35,9 @@ class SiteState:
 
     Attributes:
         listener: the time, the connections, and the record of what was served.
-        portal: lets users in; its realm knows `otaserver.ftp.shell.IShell`.
+        portal: lets users in; its realm provides `otaserver.ftp.shell.IShell`.
         network: opens data connections.
-        login_policy: how hard it is to guess a password.
+        login_policy: limits on password guessing.
         timeouts: how long a client may take.
         max_command_bytes: how long a command may be.
         public_host: the address that clients are told to use, in canonical form;
@@ -58,9 +58,9 @@ class SiteState:
         return self.listener.now_s
 
     def stall_detector(self) -> StallDetector:
-        """Begin to watch a transfer.
+        """Start watching a transfer.
 
         Returns:
-            What decides whether it makes progress.
+            The detector, which decides whether the transfer makes progress.
         """
         return StallDetector(self.now_s, self.timeouts.stall_s, self.timeouts.min_rate)

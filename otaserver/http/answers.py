@@ -13,7 +13,7 @@ _LEGACY_PADDING = b"X-Padding: "
 
 
 class Answer(NamedTuple):
-    """An answer, without what differs from one time to the next.
+    """An answer, without what differs from one request to the next.
 
     Attributes:
         status: the status code.
@@ -21,7 +21,7 @@ class Answer(NamedTuple):
         length_line: the header line with the length of the body.
         body: what follows the head.
         etag: the entity tag of the body, with its quotes; empty if it has none.
-        file: the file that is the body, if it is not in memory.
+        file: the file to send as the body, if the body is not in memory.
     """
 
     status: int
@@ -41,7 +41,7 @@ def answer(
         status: the status code.
         fields: header fields; the length of the body is added.
         body: what to send.
-        file: what to send instead.
+        file: a file to send instead.
 
     Returns:
         The answer.
@@ -114,7 +114,7 @@ def head(
     Args:
         answer: the answer.
         version: the request's version, such as ``HTTP/1.1``.
-        date: the header line with the time, with its CR LF.
+        date: the ``Date`` header line, with its CR LF.
         is_persistent: whether the connection stays open.
         is_legacy: whether to pad the head to a multiple of 100 bytes.
 
@@ -134,7 +134,7 @@ def head(
 
 
 def date_line(seconds: int) -> bytes:
-    """Write the header line with the time.
+    """Format the ``Date`` header line.
 
     Args:
         seconds: since 1970.
@@ -150,7 +150,7 @@ def _length_line(length: int) -> bytes:
 
 
 def _padding(length: int) -> bytes:
-    """A header line that makes so many bytes, and the empty line, a multiple of 100."""
+    """Make a header line that pads a head of this length to a multiple of 100 bytes."""
     fixed = length + len(_LEGACY_PADDING) + len(b"\r\n\r\n")
     return _LEGACY_PADDING + b"." * (-fixed % LEGACY_READ_BYTES) + b"\r\n"
 

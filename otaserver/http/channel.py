@@ -1,26 +1,26 @@
-"""One connection of a client: who it is, how long it may take, and what goes out.
+"""One client's connection: who it is, how long it may take, and what goes out.
 
-How it works. Twisted's `HTTPChannel` parses requests; this class bounds all that a
-client can draw out. A connection is always in one state (`_State`) with one deadline,
-which `check_time` compares once a second:
+How it works. Twisted's `HTTPChannel` parses requests; this class limits the time and
+the memory that a client can take up. A connection is always in one state (`_State`)
+with one deadline, which `check_time` compares once a second:
 
-    RECEIVING   from the first byte of a request to its last: ``request_s``
+    RECEIVING   from the connection, or the first byte of a later request, to the last
+                byte of the request: ``request_s``
     ANSWERING   no deadline: while something is sent, `StallDetector` watches it
     IDLE        kept open for the next request: ``idle_s``
-    CLOSING     the last answer is out, or the client was refused: a few seconds to
-                take it, then the connection is cut
+    CLOSING     the last answer has been written: the client gets some time to take
+                it, then the connection is cut
 
-Why it is safe. The deadline of a request starts with its first byte and is not
-extended by the others, so dripping bytes gains nothing. Requests that a client has
-sent ahead wait, unparsed, until the answer before them is done, and none is answered
-while the transport's buffer is full, so that a client can't make answers that it
-doesn't take. On the way out everything goes through `Outgoing`, the only place that
-knows whether a write may bypass the transport's buffer.
+Why it is safe. The later bytes of a request don't extend its deadline, so sending them
+one by one gains nothing. Pipelined requests wait, unparsed, until the answer before
+them is done, and none is answered while the transport's buffer is full, so a client
+can't pile up answers that it doesn't take. On the way out everything goes through
+`Outgoing`, the only place that knows whether a write may bypass the transport's buffer.
 
-Closing takes care. Hanging up while some of a request is unread makes the kernel drop
-the answer with a reset (RFC 9112, section 9.6). So a refusing server closes its own
-half, reads and discards until the client hangs up, and cuts the connection if it
-doesn't.
+Closing takes care. If the server hangs up while part of a request is unread, the kernel
+sends a reset, which can destroy the answer (RFC 9112, section 9.6). So after a refusal
+over plain TCP the server closes only its own half, reads and discards until the client
+hangs up, and cuts the connection if it doesn't.
 """
 
 from collections.abc import Sequence
@@ -65,19 +65,19 @@ class _State(Enum):
 
 
 class Channel(HTTPChannel):
-    """A connection with limits on everything that a client can draw out.
+    """A connection with limits on the time and the memory that a client can take up.
 
     Attributes:
         state: what the connections of the site share.
         peer_host: the client's address; empty if it has none.
-        outgoing: the way out.
+        outgoing: the outgoing side.
     """
 
     state: SiteState
     transport: Any
 
     _stall: StallDetector | None = None
-    # The last Host header that was checked, and the URL made of it: clients repeat it.
+    # The last Host header that was checked, and the URL made from it: clients repeat it.
     _host_header: bytes | None = None
     _host_url = ""
 
@@ -102,7 +102,7 @@ class Channel(HTTPChannel):
             reason: why it ended.
         """
         self.state.listener.connections.remove(self)
-        # While the request still knows its channel, so that it is logged.
+        # Ends a transfer in progress, so that its request is logged.
         self.outgoing.stopProducing()
         super().connectionLost(reason)
 
@@ -138,7 +138,7 @@ class Channel(HTTPChannel):
         return self._host_url
 
     def _own_authority(self) -> str:
-        """Write the address that the client reached as a URL does."""
+        """Format the address that the client reached as in a URL."""
         reached = self.transport.getHost()
         host = getattr(reached, "host", "localhost")
         port = getattr(reached, "port", None)
@@ -149,7 +149,7 @@ class Channel(HTTPChannel):
         return shown if port in (None, usual_port) else f"{shown}:{port}"
 
     def dataReceived(self, data: bytes) -> None:
-        """Take what the client sends; the first byte of a request starts its time.
+        """Take what the client sends; the first byte after an answer starts a new deadline.
 
         Args:
             data: what it sent.
@@ -163,7 +163,7 @@ class Channel(HTTPChannel):
     def pauseProducing(self) -> None:
         """Answer no more requests, because the client doesn't take the answers.
 
-        The requests of a single segment could draw out hundreds of megabytes.
+        The requests in a single segment could ask for hundreds of megabytes.
         """
         self.paused = True
         super().pauseProducing()
@@ -184,7 +184,7 @@ class Channel(HTTPChannel):
         self._respondToBadRequestAndDisconnect()
 
     def headerReceived(self, line: bytes) -> bool:
-        """Take a header; Python refuses to parse a length of thousands of digits.
+        """Take a header; refuse a length with more digits than Python will parse.
 
         Args:
             line: the header.
@@ -199,7 +199,7 @@ class Channel(HTTPChannel):
             return False
 
     def allHeadersReceived(self) -> None:
-        """Refuse a body that nothing here has a use for; let the client send any other."""
+        """Refuse a body that is too large or of unknown length; let the client send any other."""
         if self.length is None:
             self.refuse(LengthRequired())
         elif self.length > MAX_BODY_BYTES:
@@ -215,7 +215,7 @@ class Channel(HTTPChannel):
                 self.outgoing.write_buffered(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def allContentReceived(self) -> None:
-        """Answer the request; this may take its time."""
+        """Answer the request; this has no deadline."""
         self._state = _State.ANSWERING
         self._deadline_s = inf
         super().allContentReceived()
@@ -232,7 +232,7 @@ class Channel(HTTPChannel):
             self._deadline_s = self._in(timeouts.idle_s)
         else:
             # At most the first write can still be in the transport's buffer, and may
-            # leave it at the lowest rate.
+            # leave it at the minimum rate.
             left_bytes = min(request.sent_bytes, FIRST_WRITE_BYTES)
             last_s = left_bytes / timeouts.min_rate if timeouts.min_rate else inf
             self._stop_listening()
@@ -288,10 +288,10 @@ class Channel(HTTPChannel):
         return result
 
     def refuse(self, error: OTAServerError) -> None:
-        """Answer what is no request, and take nothing more.
+        """Answer with an error, and take nothing more.
 
         Args:
-            error: what is wrong with it.
+            error: what is wrong.
         """
         if self._state is _State.CLOSING:
             return
@@ -350,7 +350,7 @@ class Channel(HTTPChannel):
         self.refuse(BadRequest())
 
     def _in(self, seconds: float) -> float:
-        """When so many seconds have passed."""
+        """The time so many seconds from now."""
         return self.state.listener.now_s + seconds
 
 

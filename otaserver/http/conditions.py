@@ -130,7 +130,7 @@ def _lists(header: str, etag: str, weakly: bool) -> bool:
     """Return whether a list of entity tags contains this one, or is ``*``."""
     if header.strip() == "*":
         return True
-    # What separates the tags is not checked: a single pass, whatever a client sends.
+    # Separators are not checked: this takes a single pass, whatever a client sends.
     return any(
         tag["tag"] == etag and (weakly or not tag["weak"]) for tag in _ENTITY_TAG.finditer(header)
     )

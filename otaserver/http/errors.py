@@ -19,7 +19,7 @@ MAX_BODY_BYTES = 1 << 16
 
 
 class BadRequest(OTAServerError):
-    """The request is not HTTP, or none that this server understands."""
+    """The request is malformed, or not HTTP."""
 
     def __init__(self) -> None:
         super().__init__("The request is malformed, or not HTTP.")
@@ -40,21 +40,21 @@ class LengthRequired(OTAServerError):
 
 
 class BodyTooLarge(OTAServerError):
-    """The body of a request is larger than anything here has a use for."""
+    """The body of a request is larger than this server accepts."""
 
     def __init__(self) -> None:
         super().__init__(f"The body of a request may have at most {MAX_BODY_BYTES} bytes.")
 
 
 class MethodNotAllowed(OTAServerError):
-    """A method that nothing here has."""
+    """The method is neither GET nor HEAD."""
 
     def __init__(self) -> None:
         super().__init__("Only GET and HEAD are supported here.")
 
 
 class PreconditionFailed(OTAServerError):
-    """The request asks for another content than there is."""
+    """The file is not the version that the request requires."""
 
     def __init__(self) -> None:
         super().__init__("The file is not the version that the request asks for.")
@@ -91,8 +91,8 @@ def error_answer(error: BaseException | None) -> Answer:
     """Tell a client about an error.
 
     Args:
-        error: what went wrong; the details of one that is not this package's own are
-            for the log only.
+        error: what went wrong; the details of an unexpected error are for the log
+            only.
 
     Returns:
         The answer, with the status of the nearest kind of error in the table.

@@ -1,8 +1,8 @@
 """One request: from its header fields to the bytes of its answer.
 
-Twisted's `HTTPChannel` parses requests, and asks little of the objects that it makes for
-them: `Request` has just that. Twisted's own, which it replaces, brings cookies, forms
-and sessions, which take longer than an answer here.
+Twisted's `HTTPChannel` parses requests, and needs little of the objects that it makes for
+them: `Request` has just that. It replaces Twisted's own, whose cookies, forms and
+sessions take longer than an answer does here.
 """
 
 import os
@@ -39,7 +39,7 @@ class Fields(dict[bytes, list[bytes]]):
     """Header fields: their values by name, each name in Twisted's canonical case."""
 
     def addRawHeader(self, name: bytes, value: bytes) -> None:
-        """Add a field; Twisted calls this with what it has checked.
+        """Add a field that Twisted has checked.
 
         Args:
             name: its name, in canonical case.
@@ -53,7 +53,7 @@ class Request:
 
     Args:
         channel: the connection that it arrives on.
-        queued: how many requests are before it; Twisted's channel says so.
+        queued: how many requests are ahead of it; unused, but Twisted's channel passes it.
 
     Attributes:
         requestHeaders: the header fields; the name is Twisted's.
@@ -85,14 +85,14 @@ class Request:
         self._transfer: Transfer | None = None
 
     def handleContentChunk(self, data: bytes) -> None:
-        """Drop a part of a body: nothing here has a use for one.
+        """Discard a part of the body, which no request here needs.
 
         Args:
             data: the part.
         """
 
     def connectionLost(self, reason: Failure) -> None:
-        """Take note that nobody waits for the answer any more.
+        """Note that nobody is waiting for the answer any more.
 
         Args:
             reason: why the connection ended.
@@ -123,7 +123,7 @@ class Request:
             following = Deferred.fromCoroutine(state.routes.follow(path, target))
             following.addCallback(self._answer, base_url).addErrback(self._fail)
         except Exception:
-            # Whatever it is, one answer fails, and not the connection.
+            # Whatever it is, it fails this answer, not the connection.
             self._fail(Failure())
 
     def _answer(self, route: Route, base_url: str) -> None:
@@ -224,7 +224,7 @@ class Request:
         self._finish()
 
     def _break_off(self, failure: Failure) -> None:
-        """Answer with an error if nothing has been sent yet; else the connection is gone."""
+        """Answer with an error if nothing has been sent yet; otherwise the connection is gone."""
         transfer, self._transfer = self._transfer, None
         assert transfer is not None
         is_lost = failure.check(TransferAborted)
@@ -242,7 +242,7 @@ class Request:
         self._channel.requestDone(self)
 
     def _record(self) -> None:
-        """Tell what was served, now that it has ended."""
+        """Record what was served, now that it has ended."""
         channel, fields = self._channel, self.requestHeaders
         listener = channel.state.listener
         ended_s = listener.clock.seconds()

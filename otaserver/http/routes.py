@@ -1,9 +1,9 @@
-"""What an address leads to: a device's question, a file, or a folder's page.
+"""What a URI leads to: a device's request, a file, or a folder's page.
 
-Routes are kept by address until the catalogue changes, so that an address that is
-asked for again is neither parsed nor looked up again. Nothing that depends on the
-client is kept with them: whoever asks for a manifest still passes through the
-check-in and the offer.
+Routes are kept by URI until the catalogue changes, so that a repeated URI is neither
+parsed nor looked up again. Nothing that depends on which device asks is kept with
+them: every GET of a manifest still goes through `UpdateServer.check_in` and
+`UpdateServer.manifest`.
 """
 
 import hashlib
@@ -24,11 +24,11 @@ from otaserver.http.target import Target
 from otaserver.service import ManifestRequest, UpdateServer
 from otaserver.worker import Worker
 
-# A page of more entries takes milliseconds to write, too long for the reactor's thread.
+# A page of more entries takes milliseconds to render, too long for the reactor's thread.
 _MAX_INLINE_ENTRIES = 500
 
-# What a device's question takes in memory once it is parsed: versions become objects of
-# many parts, one for every few bytes that a client writes.
+# How much memory a device's request takes once it is parsed: versions become objects of
+# many parts, one for every few bytes that a client sends.
 _QUESTION_BYTES = 4096
 _BYTES_PER_QUERY_BYTE = 64
 
@@ -36,11 +36,11 @@ _PAGE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors '
 
 
 class Route(NamedTuple):
-    """What an address leads to.
+    """What a URI leads to.
 
     Attributes:
-        authority: the host, if the address itself names one.
-        end: the answer; or the device's question, if it depends on who asks.
+        authority: the host, if the URI itself names one.
+        end: the answer; or the device's request, if the answer depends on the device.
     """
 
     authority: bytes | None
@@ -48,11 +48,11 @@ class Route(NamedTuple):
 
 
 class Routes:
-    """Follows addresses, and remembers where they lead.
+    """Follows URIs, and remembers where they lead.
 
     Args:
-        server: has what is served.
-        worker: writes large pages.
+        server: finds what is served.
+        worker: renders large pages.
         max_bytes: how much memory remembered routes may take.
     """
 
@@ -61,32 +61,32 @@ class Routes:
         self._worker = worker
         self._known: ByteCache[bytes, Route] = ByteCache(max_bytes)
         self._generation = 0
-        # Python's own table, whatever the machine's own files say.
+        # Python's own table, whatever the machine's mime.types files say.
         self._types = mimetypes.MimeTypes()
 
     def known(self, uri: bytes) -> Route | None:
-        """Recall where an address leads.
+        """Recall where a URI leads.
 
         Args:
-            uri: the address, as the client sent it.
+            uri: the URI, as the client sent it.
 
         Returns:
-            The route; None if it has to be followed first.
+            The route; None if the URI has to be followed first.
         """
         return self._known.get(uri)
 
     async def follow(self, uri: bytes, target: Target) -> Route:
-        """Find out where an address leads, and remember it.
+        """Find out where a URI leads, and remember it.
 
         Args:
-            uri: the address, as the client sent it.
+            uri: the URI, as the client sent it.
             target: the same, parsed.
 
         Returns:
             The route.
 
         Raises:
-            OTAServerError: as `UpdateServer.find` does.
+            OTAServerError: see `UpdateServer.find`.
         """
         generation = self._generation
         found = self._server.find(target.path, target.query)
@@ -98,7 +98,7 @@ class Routes:
                 self._file(found) if isinstance(found, File) else await self._folder(found, target)
             )
             route = Route(target.authority, end)
-            # The address counts too: a client can make it longer than the answer.
+            # The URI counts too: a client can make it longer than the answer.
             size_bytes = len(end.body) + len(uri)
         if generation == self._generation:
             self._known.put(uri, route, size_bytes)
@@ -137,10 +137,10 @@ class Routes:
 
 
 def manifest_answer(manifest: EncodedManifest) -> Answer:
-    """Answer a device.
+    """Turn a manifest into an answer.
 
     Args:
-        manifest: its manifest.
+        manifest: the manifest.
 
     Returns:
         The answer.
@@ -164,7 +164,7 @@ def _page_answer(page: bytes) -> Answer:
 
 
 def _file_caching(file: File) -> str:
-    """A released file stays what it is; what lies beside releases may be replaced."""
+    """Released files don't change; files beside releases may be replaced."""
     parts = file.path.split("/")
     if any(map(is_version_name, parts[:-1])) or firmware_version(parts[-1]) is not None:
         return "public, max-age=604800"

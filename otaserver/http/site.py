@@ -23,7 +23,7 @@ class Site(Factory):
         self.state = state
 
     def buildProtocol(self, addr: IAddress | None) -> Channel:
-        """Make the protocol of a new connection.
+        """Make the protocol for a new connection.
 
         Args:
             addr: where it comes from.
@@ -38,11 +38,11 @@ class Site(Factory):
         return channel
 
     def startFactory(self) -> None:
-        """Begin to look at the clock."""
+        """Start checking deadlines."""
         self.state.listener.start()
 
     def stopFactory(self) -> None:
-        """Stop looking at the clock."""
+        """Stop checking deadlines."""
         self.state.listener.stop()
 
     def acceptableProtocols(self) -> list[bytes]:

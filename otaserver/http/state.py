@@ -14,7 +14,7 @@ class Timeouts:
     """How long a client may take.
 
     Attributes:
-        request_s: to send a request, from its first byte to its last.
+        request_s: to send a request; the first one is timed from the connection.
         idle_s: to begin the next one, after an answer.
         stall_s: to accept an answer more slowly than `min_rate`.
         min_rate: the lowest acceptable rate, in bytes per second; 0 for none.
@@ -31,12 +31,12 @@ class SiteState:
 
     Args:
         listener: the time, the connections, and the record of what was served.
-        server: has what is served.
-        routes: says what an address leads to.
+        server: finds what is served.
+        routes: knows what each URI leads to.
         worker: does what would block.
         timeouts: how long a client may take.
         public_url: what URLs begin with; empty for the host that a client names.
-        legacy: whether heads are for the original client.
+        legacy: whether heads are padded for the original client.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class SiteState:
 
     @property
     def date_line(self) -> bytes:
-        """The header line with the time; it is written anew once a second."""
+        """The ``Date`` header line; it is renewed once a second."""
         now_s = self.listener.now_s
         if now_s != self._dated_s:
             self._dated_s = now_s

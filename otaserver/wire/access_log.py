@@ -2,7 +2,7 @@
 
 The format is that of Apache and nginx, so that their tools read it: address, identity
 and user (always ``-``), time, request, status, bytes of the body, referer, user agent.
-Quotes, backslashes and whatever can't be printed are escaped as Apache does.
+Quotes, backslashes and unprintable bytes are escaped the way Apache does.
 """
 
 import re
@@ -22,13 +22,13 @@ from otaserver.worker import Worker
 
 _FLUSH_S = 1
 
-# When so many lines are waiting, they are written at once.
+# When this many lines are waiting, they are written at once.
 _MAX_WAITING = 5_000
 
-# When so many are, because the disk takes none, further ones are dropped, and counted.
+# When this many are, because the disk is stuck, further ones are dropped and counted.
 _MAX_KEPT = 20_000
 
-# What needs no escape: printable ASCII but for quotes and backslashes.
+# What needs no escaping: printable ASCII except quotes and backslashes.
 _PLAIN = re.compile(r"[ !#-\[\]-~]+")
 
 
@@ -37,7 +37,7 @@ class AccessLogError(OTAServerError):
 
 
 class CombinedFormat:
-    """Formats events as lines; the time of a second is written once."""
+    """Formats events as lines; the time is formatted once a second."""
 
     def __init__(self) -> None:
         self._second_s = -1
@@ -66,10 +66,10 @@ class CombinedFormat:
 
 
 class TwistedAccessLog(Service):
-    """Writes each line as an event of its own to Twisted's log, as long as that is quick.
+    """Writes each line to Twisted's log as an event of its own, up to a limit.
 
-    An event takes Twisted longer than a request takes to be answered. So of what one
-    second brings, everything above a limit becomes a single event at its end.
+    Logging an event takes Twisted longer than answering a request takes. So the lines of
+    one second that exceed the limit become a single event at its end.
 
     Args:
         clock: gives the time.
@@ -87,7 +87,7 @@ class TwistedAccessLog(Service):
         self._flushing.clock = clock
 
     def startService(self) -> None:
-        """Begin to write."""
+        """Start writing."""
         super().startService()
         self._flushing.start(_FLUSH_S, now=False)
 
@@ -128,12 +128,12 @@ class TwistedAccessLog(Service):
 class AccessLogFile(Service):
     """Writes lines to a file of their own, once a second, outside the reactor's thread.
 
-    SIGUSR1 has the file opened again, after a tool such as logrotate has renamed it.
+    SIGUSR1 reopens the file, after a tool such as logrotate has renamed it.
 
     Args:
         clock: gives the time.
-        worker: writes, one thing after another: it must have a single thread.
-        call_in_reactor: has a function called in the reactor's thread.
+        worker: does the writing, in order: it must have a single thread.
+        call_in_reactor: calls a function in the reactor's thread.
         path: the file, which is appended to.
     """
 
@@ -181,11 +181,11 @@ class AccessLogFile(Service):
             Fires when that is done.
         """
         super().stopService()
-        # Python's own reaction to the signal would be to end the process.
+        # The signal's default action would end the process.
         is_own = callable(self._former_handler)
         signal.signal(signal.SIGUSR1, self._former_handler if is_own else signal.SIG_IGN)
         self._flushing.stop()
-        # Behind a write that goes on, if there is one: the worker does one at a time.
+        # Queued after a write in progress, if any: the worker does one at a time.
         self._is_writing = False
         self.flush()
         return self._worker.run(lambda: self._file.close()).addErrback(self._complain)
@@ -222,7 +222,7 @@ class AccessLogFile(Service):
             )
 
     def reopen(self) -> None:
-        """Write what was taken, then open the file again by its name."""
+        """Write what was taken, then reopen the file by its name."""
         self.flush()
         self._worker.run(self._open_again).addErrback(self._complain)
 
@@ -238,12 +238,12 @@ class AccessLogFile(Service):
 
     def _open_again(self) -> None:
         opened = self._path.open("a", encoding="ascii")
-        # First, because closing fails if what was written last doesn't fit on the disk.
+        # Before closing, which fails if the last lines don't fit on the disk.
         former, self._file = self._file, opened
         former.close()
 
     def _complain(self, failure: Any) -> None:
-        """Say once that the disk is full, say; the next lines are tried again."""
+        """Report a failure, such as a full disk, once; later lines are still tried."""
         if not self._has_failed:
             self._has_failed = True
             self.log.error(
@@ -254,7 +254,7 @@ class AccessLogFile(Service):
 
 
 def _quotable(raw: bytes) -> str:
-    """Make what a client sent safe to print between quotes; nothing becomes ``-``."""
+    """Make what a client sent safe to print between quotes; if empty, it becomes ``-``."""
     text = raw.decode("latin-1")
     if _PLAIN.fullmatch(text):
         return text

@@ -1,4 +1,4 @@
-"""The connections of one listening port: which there are, and which are too many."""
+"""The connections of one listening port, and which of them are too many."""
 
 from enum import Enum
 from typing import Protocol
@@ -7,7 +7,7 @@ from twisted.logger import Logger
 
 from otaserver.wire.limits import ConnectionLimits
 
-# How many refused connections may stay open for as long as it takes to tell them.
+# How many connections may be open only to be told that there are too many.
 MAX_REFUSED = 100
 
 
@@ -20,7 +20,7 @@ class Admission(Enum):
 
 
 class Connection(Protocol):
-    """What has to be known about a connection.
+    """What `Connections` needs to know of a connection.
 
     Attributes:
         peer_host: the client's address; empty if it has none.
@@ -57,7 +57,7 @@ class Connections:
             connection: the new one.
 
         Returns:
-            What is to happen to it; in any case it has to be removed later.
+            What is to happen to it; whatever that is, it must be removed later.
         """
         if self._limits.admit(connection.peer_host):
             admission = Admission.ADMITTED

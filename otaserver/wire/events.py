@@ -6,7 +6,7 @@ The access log formats these events; metrics can subscribe to them as well.
 from collections.abc import Callable
 from typing import NamedTuple
 
-# How much of anything that a client sends goes into an event.
+# How much of each thing that a client sends goes into an event.
 MAX_PART_BYTES = 2_048
 
 
@@ -15,12 +15,12 @@ class Served(NamedTuple):
 
     Attributes:
         ended_s: when, in seconds since 1970.
-        took_s: how long it took, from the whole request to the last byte that was
+        took_s: how long it took, from the end of the request to the last byte that was
             handed over, in seconds.
         peer_host: the client's address; empty if it has none.
         request: what was asked for, as in ``GET /manifest.json HTTP/1.1`` or
-            ``RETR /manifest.json FTP``, as the client sent it; empty for what was
-            no request.
+            ``RETR /manifest.json FTP``, as the client sent it; empty if no
+            complete request was received.
         status: the status or reply code.
         body_bytes: how much of the body was sent.
         referer, user_agent: what the client says about itself; empty if nothing.
@@ -37,25 +37,25 @@ class Served(NamedTuple):
 
 
 def cut(raw: bytes) -> bytes:
-    """Shorten what a client sent, so that events are small whatever it was.
+    """Shorten what a client sent, so that events stay small.
 
     Args:
         raw: what it sent.
 
     Returns:
-        The same, or its beginning with dots after it.
+        The same bytes, or their beginning followed by dots.
     """
     return raw if len(raw) <= MAX_PART_BYTES else raw[:MAX_PART_BYTES] + b"..."
 
 
 class ServedEvents:
-    """Passes events on to everybody who wants them."""
+    """Passes events on to its subscribers."""
 
     def __init__(self) -> None:
         self._subscribers: list[Callable[[Served], None]] = []
 
     def subscribe(self, subscriber: Callable[[Served], None]) -> None:
-        """Have a function called with each event.
+        """Call a function with every event from now on.
 
         Args:
             subscriber: must neither block nor raise.

@@ -5,14 +5,14 @@ it from its page cache (``sendfile``); over any other transport it is read and w
 Both would block while the disk is read, so a window that is not in the page cache is
 read by a worker thread first, which brings it in; the descriptor stays open until that
 thread is done with it. A head, if there is one, goes out in one write with the first
-bytes of the file: a small file and its head then are one packet, and the original
-client finds the end of its head only if a body follows in the same read.
+bytes of the file: a tiny file and its head then share a packet, and the original
+client finds the end of the head only if some of the body follows in the same read.
 
-Why it is safe. The file was opened and compared with the catalogue before. If it is
-rewritten meanwhile, some of what was sent is of one content and some of the other, and
-no hash in this server covers that. So the stamp is compared again before the last
-window: if it differs, the end is never sent, the connection is cut, and the reader,
-which was told the length, knows that it doesn't have the whole.
+Why it is safe. The file was compared with the catalogue when it was opened. If it is
+rewritten during the transfer, the reader gets a mixture of two contents that no hash
+in this server matches. So the stamp is compared again before the last window: if it
+differs, the end is never sent, the connection is cut, and the reader, which was told
+the length, knows that the file is incomplete.
 """
 
 import os
@@ -30,7 +30,7 @@ from otaserver.wire.transfer import (
 from otaserver.wire.zero_copy import NoSendfile
 from otaserver.worker import Worker
 
-# What of a file larger than FIRST_WRITE_BYTES goes out in one write with its head.
+# How much of a file larger than FIRST_WRITE_BYTES goes out in one write with its head.
 LARGE_FIRST_WRITE_BYTES = 1 << 12
 
 
@@ -41,15 +41,15 @@ class FileChangedWhileSent(FileChanged):
         sentence: what to tell the client.
     """
 
-    def __init__(self, sentence: str = "The file changed while it was sent.") -> None:
+    def __init__(self, sentence: str = "The file changed while it was being sent.") -> None:
         super().__init__(sentence)
 
 
 class FileUnreadable(FileChanged):
-    """The disk failed while a file was sent.
+    """The disk failed while a file was being sent.
 
     Args:
-        error: what the system says.
+        error: the system's error.
     """
 
     def __init__(self, error: OSError) -> None:
@@ -57,7 +57,7 @@ class FileUnreadable(FileChanged):
 
 
 def read_small(descriptor: int, stamp: Stamp, offset: int, size_bytes: int) -> bytes | None:
-    """Read a part of a file that needs no transfer, if it is small and in memory.
+    """Read a part of a file without a transfer, if it is small and cached.
 
     Args:
         descriptor: an open file.
@@ -66,8 +66,8 @@ def read_small(descriptor: int, stamp: Stamp, offset: int, size_bytes: int) -> b
         size_bytes: its length.
 
     Returns:
-        The part; None if it has to be sent by a `FileTransfer`, which also finds out
-        what is wrong with a file that can't be read.
+        The part; None if it has to be sent by a `FileTransfer`, which also reports
+        why a file can't be read.
     """
     if size_bytes > FIRST_WRITE_BYTES:
         return None
@@ -130,7 +130,7 @@ class FileTransfer(Transfer):
         return self._size_bytes - self.sent_bytes
 
     def _send_head(self, head: bytes) -> bool:
-        """Send the head with the first bytes; whether the next window may follow at once."""
+        """Send the head with the first bytes; return whether a window may follow at once."""
         assert self._outlet is not None
         is_small = self._size_bytes <= FIRST_WRITE_BYTES
         first_bytes = self._size_bytes if is_small else LARGE_FIRST_WRITE_BYTES
@@ -143,7 +143,7 @@ class FileTransfer(Transfer):
             self._read_ahead(first_bytes)
             return False
         if is_small:
-            # No window follows that would check it, and an error can still be answered.
+            # No window that would check it follows, and an error can still be answered.
             self._check_stamp()
         self._head = b""
         self.sent_bytes = len(first)
@@ -185,8 +185,8 @@ class FileTransfer(Transfer):
             elif self._outlet is not None:
                 self._outlet.resume_when_writable()
 
-        # Should the disk fail, the same read fails again, and is dealt with, when the
-        # window is sent.
+        # If the disk fails, so does the same read when the window is sent, and it is
+        # dealt with there.
         reading = self._worker.run(os.pread, self._descriptor, size_bytes, self._position)
         reading.addBoth(read)
 
@@ -205,8 +205,8 @@ class FileTransfer(Transfer):
             self._fail(TransferAborted())
             return
         if self._left_bytes:
-            # What the socket didn't take, it won't take now: trying again would send
-            # the file in crumbs.
+            # The socket won't take now what it has just not taken: trying again would
+            # send the file in tiny pieces.
             self._outlet.resume_when_writable()
         else:
             self._finish()
@@ -220,8 +220,8 @@ class FileTransfer(Transfer):
         self._outlet.write_buffered(data)
 
     def _fail(self, error: OTAServerError) -> None:
-        """Give up, and cut the connection unless the reader has been told nothing yet."""
-        # A reader that knows the length has to see an end before it.
+        """Give up, and cut the connection unless nothing has been sent yet."""
+        # A reader that knows the length must see the connection end before it.
         self._finish(error, must_abort=self.has_begun)
 
     def _release(self) -> None:

@@ -62,15 +62,15 @@ class ConnectionLimits:
 def counted_address(host: str) -> str:
     """Decide which connections count as coming from one address.
 
-    A single customer has a whole /64 of IPv6 addresses, so these count as one.
+    A single customer has a whole /64 of IPv6 addresses, so each /64 counts as one.
 
     Args:
         host: an IPv4 or IPv6 address, with or without a zone, or anything else.
 
     Returns:
-        A text that is the same for all addresses that count as one.
+        A string that is the same for all addresses that count as one.
     """
-    # Most are IPv4; parsing one would take as long as half an answer.
+    # Most are IPv4; parsing one would take half as long as an answer.
     if ":" not in host:
         return host
     try:

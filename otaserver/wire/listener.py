@@ -1,4 +1,4 @@
-"""What the connections of one listening port have in common, whatever they speak."""
+"""What the connections of one listening port share, whatever their protocol."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ class Listener:
     """Keeps the time, the connections, their limits, and the record of what was served.
 
     One clock call a second serves every connection: each compares its own deadline, so
-    that thousands of idle ones cost no timer each.
+    thousands of idle ones need no timers.
 
     Args:
         clock: gives the time.
@@ -23,9 +23,9 @@ class Listener:
         events: takes an event for everything served.
 
     Attributes:
-        clock: the clock itself, for what has to be more exact than a second.
+        clock: the clock itself, for what must be more precise than `now_s`.
         now_s: the time of the last tick, in seconds since 1970.
-        connections: the connections that there are.
+        connections: the open connections.
         served: records a request or transfer that has ended; see
             `otaserver.wire.events.ServedEvents.publish`.
     """
@@ -34,13 +34,13 @@ class Listener:
         self.clock = clock
         self.now_s: float = clock.seconds()
         self.connections = Connections(limits)
-        # Called for everything that is served, and so without a method in between.
+        # No method in between: this is called for everything that is served.
         self.served = events.publish
         self._ticking = LoopingCall(self._tick)
         self._ticking.clock = clock
 
     def start(self) -> None:
-        """Begin to tick."""
+        """Start ticking."""
         self._ticking.start(_TICK_S)
 
     def stop(self) -> None:

@@ -3,12 +3,12 @@
 import errno
 import os
 
-# What file systems answer that can't tell: tmpfs, NFS, FAT and others.
+# The errors of file systems that can't tell: tmpfs, NFS, FAT and others.
 _CANNOT_TELL = frozenset({errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS})
 
 
 def read_if_cached(descriptor: int, offset: int, length: int) -> bytes | None:
-    """Read a part of a file, as far as that needs no wait for the disk.
+    """Read a part of a file, as far as possible without waiting for the disk.
 
     Args:
         descriptor: an open file.
@@ -16,8 +16,8 @@ def read_if_cached(descriptor: int, offset: int, length: int) -> bytes | None:
         length: how much to read, in bytes.
 
     Returns:
-        What was read, which may be less than asked for; None if the disk has to be
-        waited for, or the kernel can't tell (``RWF_NOWAIT``, preadv2(2)).
+        What was read, which may be less than asked for; None if reading would wait
+        for the disk, or the kernel can't tell (``RWF_NOWAIT``, preadv2(2)).
 
     Raises:
         OSError: the file can't be read.

@@ -1,4 +1,4 @@
-"""What leaves over one connection: small writes, and transfers of any size.
+"""The outgoing side of one connection: small writes, and transfers of any size.
 
 How it works. This is the only place that knows whether the transport's buffer is empty
 (`is_drained`), and so whether a write may go to the socket directly (see
@@ -12,7 +12,7 @@ Why it is safe. `is_drained` becomes false with the first write that the socket
 doesn't take whole, or that goes through the transport for any other reason, and true
 again only when the transport resumes its pull producer, which is Twisted's promise
 that nothing is left. Registering calls `resumeProducing` as well; that call promises
-nothing, and is told apart. What one connection may send in one turn is limited, so
+nothing, and is treated as such. What one connection may send in one turn is limited, so
 that the others get theirs.
 """
 
@@ -72,7 +72,7 @@ class Writer:
 
 @implementer(IPullProducer)
 class Outgoing(Writer):
-    """The outgoing side of a connection that transfers go over as well.
+    """The outgoing side of a connection that carries transfers as well.
 
     Args:
         transport: the connection's transport.
@@ -128,8 +128,8 @@ class Outgoing(Writer):
 
         Raises:
             EOFError: the file ends before the offset.
-            NoSendfile: the file has to be read and written instead; so does every
-                other from now on.
+            NoSendfile: the file has to be read and written instead, and so does
+                every later one.
             OSError: the connection is lost.
         """
         wanted_bytes = min(size_bytes, self._left_bytes)
@@ -154,7 +154,7 @@ class Outgoing(Writer):
             transfer: what to send; nothing else may be written until then.
 
         Returns:
-            Fires when all has been handed over; fails as `Transfer` says.
+            Fires when all has been handed over; fails as `Transfer.start` says.
         """
         self._transfer = transfer
         done = transfer.start(self)
@@ -170,7 +170,7 @@ class Outgoing(Writer):
         return done
 
     def abort(self) -> None:
-        """Cut the connection: the reader must see an end before the promised length."""
+        """Cut the connection: the reader must see it end before the promised length."""
         self._is_lost = True
         self.transport.abortConnection()
 
@@ -229,7 +229,7 @@ class Outgoing(Writer):
             self.transport.unregisterProducer()
         if was_lent and self._standing_producer is not None:
             self.transport.registerProducer(self._standing_producer, True)
-            # The transport may have paused it before the transfer, and has told only
-            # the transfer since that it is ready again.
+            # The transport may have paused it before the transfer, and has since told
+            # only the transfer that it is ready again.
             self._standing_producer.resumeProducing()
         return result

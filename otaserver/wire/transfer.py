@@ -1,6 +1,6 @@
 """Sending something over a connection, as fast as its reader takes it and no faster.
 
-A transfer is asked for more (`Transfer.resume`) only when all before it has left the
+A transfer is asked for more (`Transfer.resume`) only when what came before has left the
 transport, so a reader that stalls holds no memory here, whatever the size of what it
 asked for. See `otaserver.wire.outgoing` for who asks.
 """
@@ -41,14 +41,14 @@ class Outlet(Protocol):
     is_drained: bool
 
     def write(self, data: bytes) -> None:
-        """Write something small, past the transport's buffer if that is empty.
+        """Write something small, bypassing the transport's buffer if that is empty.
 
         Args:
             data: what to write.
         """
 
     def write_buffered(self, data: bytes) -> None:
-        """Write through the transport's buffer; the transfer is resumed after it.
+        """Write through the transport's buffer; the transfer is resumed once it is empty.
 
         Args:
             data: what to write.
@@ -94,7 +94,7 @@ class Transfer:
         self._done: Deferred[None] | None = None
 
     def start(self, outlet: Outlet) -> "Deferred[None]":
-        """Take hold of a connection; `resume` sends.
+        """Attach to a connection; `resume` sends.
 
         Args:
             outlet: where to send.
@@ -102,8 +102,8 @@ class Transfer:
         Returns:
             Fires when everything has been handed over; fails with
             `TransferAborted` if the connection ends first, and with
-            `otaserver.catalogue.stamps.FileChanged` if a file does, or is found to
-            have changed.
+            `otaserver.catalogue.stamps.FileChanged` if a file has changed, or can't
+            be read.
         """
         self._outlet = outlet
         self._done = Deferred()
@@ -111,7 +111,7 @@ class Transfer:
 
     @property
     def has_begun(self) -> bool:
-        """Whether anything has been handed over; until then, an error can be answered."""
+        """Whether the head, if any, has been handed over; until then, an error can be answered."""
         return not self._head
 
     @property
@@ -128,7 +128,7 @@ class Transfer:
         self._finish(TransferAborted())
 
     def discard(self) -> None:
-        """Release what it holds, without having been started."""
+        """Release what it holds, instead of being started."""
         self._release()
 
     def _finish(self, error: OTAServerError | None = None, must_abort: bool = False) -> None:
@@ -148,7 +148,7 @@ class Transfer:
 
 
 class BytesTransfer(Transfer):
-    """Sends bytes that are in memory already, a piece at a time.
+    """Sends bytes that are already in memory, a piece at a time.
 
     Args:
         body: what to send; it is not copied as a whole.
@@ -157,7 +157,7 @@ class BytesTransfer(Transfer):
 
     def __init__(self, body: bytes, head: bytes = b"") -> None:
         super().__init__(head)
-        # A view: everybody who gets the same body shares its bytes.
+        # A view: all transfers of the same body share its bytes.
         self._body = memoryview(body)
 
     def resume(self) -> None:

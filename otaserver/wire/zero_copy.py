@@ -1,15 +1,15 @@
 """Using a transport's socket directly: writes without a buffer, files without a copy.
 
-How it works. A transport of Twisted's keeps what is written to it in a buffer, and
+How it works. A Twisted transport keeps what is written to it in a buffer, and
 sends from there when the reactor says that the socket is writable. Asking the reactor
 costs two ``epoll_ctl`` calls and a turn for each answer, as much as everything else
 together, and a file has to be read into Python first. Where the transport is plain
 TCP, its descriptor is the socket, so ``write`` and ``sendfile`` on that descriptor do
 the same work without either.
 
-Why it is safe. It is safe only while the transport's own buffer is empty, or what is
-sent here would overtake what waits there. These functions can't know that: only
-`otaserver.wire.outgoing.Outgoing` calls them, and it keeps count. Whatever the
+Why it is safe. It is safe only while the transport's own buffer is empty; otherwise
+what is sent here would overtake what waits there. These functions can't know that, so
+only `otaserver.wire.outgoing` sends with them, and keeps track. Whatever the
 descriptor doesn't take, or refuses with an error, goes through the transport, which
 meets the same error and ends the connection in its own way. Only public interfaces are
 used: the descriptor of a transport, and what the kernel says about it.
@@ -25,7 +25,7 @@ from typing import Any
 from twisted.internet.interfaces import ISSLTransport
 from twisted.internet.tcp import Connection
 
-# What sendfile says if a file, or a socket, is not of a kind that it can handle.
+# The errors of sendfile for a kind of file or socket that it can't handle.
 _NO_SENDFILE = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP})
 
 

@@ -404,7 +404,7 @@ def test_a_file_that_ends_early(site: Site, client: Client, root: Path) -> None:
     assert client.code("RETR firmware_1.0.1.bin") == 150
     (root / "firmware_1.0.1.bin").write_bytes(b"")
     data.take()
-    assert client.replies() == ["451 The file changed while it was sent."]
+    assert client.replies() == ["451 The file changed while it was being sent."]
     assert data.is_aborted
 
 

@@ -9,6 +9,7 @@ from twisted.cred.checkers import AllowAnonymousAccess
 from twisted.cred.portal import Portal
 from twisted.logger import Logger
 
+from otaserver.catalogue.first_offers import FirstOffers
 from otaserver.catalogue.hash_store import HashStore
 from otaserver.encoded_manifests import EncodedManifests
 from otaserver.ftp.addresses import canonical
@@ -82,6 +83,7 @@ def _watch(options: Options, reactor: Any, worker: Worker) -> CatalogueWatch:
         clock=reactor,
         worker=worker,
         open_hashes=lambda: HashStore(options["state"] / "hashes.sqlite3", _warn),
+        open_first_offers=lambda: FirstOffers(options["state"] / "releases.sqlite3", _warn),
         root=options["root"],
         settle_s=options["settle"],
         poll_s=options["poll"],

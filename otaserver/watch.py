@@ -7,6 +7,7 @@ from twisted.application.service import Service
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from otaserver.catalogue.first_offers import FirstOffers
 from otaserver.catalogue.hash_store import HashStore
 from otaserver.catalogue.model import Catalogue, Folder
 from otaserver.catalogue.problems import Problem
@@ -26,6 +27,8 @@ class CatalogueWatch(Service):
         clock: the clock that schedules scans.
         worker: runs the scans; it must have a single thread.
         open_hashes: opens the hash store; called when the service starts.
+        open_first_offers: likewise, for what releases contained when they were first
+            offered.
         root: the release tree's folder.
         settle_s: how long a release must have been left unchanged before it is
             offered, in seconds.
@@ -43,6 +46,7 @@ class CatalogueWatch(Service):
         clock: Clock,
         worker: Worker,
         open_hashes: Callable[[], HashStore],
+        open_first_offers: Callable[[], FirstOffers],
         root: str,
         settle_s: float,
         poll_s: float,
@@ -51,6 +55,7 @@ class CatalogueWatch(Service):
         self._clock = clock
         self._worker = worker
         self._open_hashes = open_hashes
+        self._open_first_offers = open_first_offers
         self._root = root
         self._settle_s = settle_s
         self._poll_s = poll_s
@@ -70,18 +75,21 @@ class CatalogueWatch(Service):
         self._listeners.append(listener)
 
     def startService(self) -> None:
-        """Open the hash store and start the first scan.
+        """Open the stores and start the first scan.
 
         Raises:
-            StateError: the hash store can't be opened.
+            StateError: a store can't be opened.
         """
         super().startService()
         self._hashes = self._open_hashes()
-        self._scanner = Scanner(self._root, self._hashes, self._settle_s)
+        self._first_offers = self._open_first_offers()
+        self._scanner = Scanner(
+            self._root, self._hashes, self._settle_s, first_offers=self._first_offers
+        )
         self._scan()
 
     def stopService(self) -> None:
-        """Cancel a scan in progress, and close the hash store."""
+        """Cancel a scan in progress, and close the stores."""
         super().stopService()
         self._stopping.set()
         if self._next is not None:
@@ -89,6 +97,7 @@ class CatalogueWatch(Service):
             self._next = None
         # In the worker's single thread, and so after the scan.
         self._worker.run(self._hashes.close)
+        self._worker.run(self._first_offers.close)
 
     def _scan(self) -> None:
         self._next = None
@@ -124,7 +133,7 @@ class CatalogueWatch(Service):
             return
         problems = frozenset(catalogue.problems)
         for problem in sorted(problems - self._problems):
-            self.log.warn("{problem}.", problem=problem)
+            self.log.warn("{problem}.", problem=str(problem))
         self._problems = problems
         self.catalogue = catalogue
         self._say_what_is_offered(catalogue.root)

@@ -2,41 +2,31 @@
 
 The store is a cache: a problem with its database costs another read of the files,
 but never yields a wrong hash. A row is valid only for the exact stamp that it was
-written for, and a database that fails is replaced, or else kept in memory only.
+written for.
 """
 
 import os
 import sqlite3
 from collections.abc import Callable, Collection
 from pathlib import Path
-from typing import TypeVar
 
 from otaserver.catalogue.hashing import Hashes
 from otaserver.catalogue.stamps import Stamp
-from otaserver.errors import OTAServerError
+from otaserver.catalogue.state_database import StateDatabase
 
-_COLUMNS = ["path", "inode", "size_bytes", "mtime_ns", "ctime_ns", "sha1", "sha256"]
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS file (
-    path BLOB PRIMARY KEY,
-    inode INTEGER NOT NULL,
-    size_bytes INTEGER NOT NULL,
-    mtime_ns INTEGER NOT NULL,
-    ctime_ns INTEGER NOT NULL,
-    sha1 TEXT NOT NULL,
-    sha256 TEXT NOT NULL
-) WITHOUT ROWID
-"""
+_COLUMNS = {
+    "path": "BLOB",
+    "inode": "INTEGER NOT NULL",
+    "size_bytes": "INTEGER NOT NULL",
+    "mtime_ns": "INTEGER NOT NULL",
+    "ctime_ns": "INTEGER NOT NULL",
+    "sha1": "TEXT NOT NULL",
+    "sha256": "TEXT NOT NULL",
+}
 
 # Up to this many rows of files that no longer exist are kept: a tree that disappears
 # for an hour (a disk is unplugged, say) need not be read again when it returns.
 _SPARE_ROWS = 10_000
-
-_T = TypeVar("_T")
-
-
-class StateError(OTAServerError):
-    """The state folder can't be used."""
 
 
 class HashStore:
@@ -55,42 +45,8 @@ class HashStore:
     """
 
     def __init__(self, path: Path | str, warn: Callable[[str], None] = lambda _: None) -> None:
-        self._path = path
-        self._warn = warn
         self._put: list[tuple[bytes | int | str, ...]] = []
-        try:
-            self._database = self._open()
-        except (sqlite3.DatabaseError, OSError) as error:
-            raise StateError(f"can't keep hashes in {path}: {error}") from error
-
-    def _open(self) -> sqlite3.Connection:
-        if isinstance(self._path, Path):
-            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        try:
-            return self._connect()
-        except sqlite3.OperationalError:
-            raise
-        except sqlite3.DatabaseError:
-            return self._recreated()
-
-    def _recreated(self) -> sqlite3.Connection:
-        """Replace a file that is damaged or not a database; its contents can be recomputed."""
-        os.unlink(self._path)
-        return self._connect()
-
-    def _connect(self) -> sqlite3.Connection:
-        database = sqlite3.connect(self._path, check_same_thread=False)
-        try:
-            database.execute("PRAGMA journal_mode = WAL")
-            database.execute("PRAGMA synchronous = NORMAL")
-            database.execute(_SCHEMA)
-            columns = [row[1] for row in database.execute("PRAGMA table_info(file)")]
-            if columns != _COLUMNS:
-                raise sqlite3.DatabaseError("it was created by another version of otaserver")
-        except sqlite3.DatabaseError:
-            database.close()
-            raise
-        return database
+        self._database = StateDatabase(path, "file", _COLUMNS, warn)
 
     def get(self, path: str, stamp: Stamp) -> Hashes | None:
         """Look up a file's hashes.
@@ -111,7 +67,7 @@ class HashStore:
             ).fetchone()
             return None if row is None else Hashes(*row)
 
-        return self._try(find)
+        return self._database.run(find)
 
     def put(self, path: str, stamp: Stamp, hashes: Hashes) -> None:
         """Store a file's hashes; they are written to disk by `commit`.
@@ -137,7 +93,7 @@ class HashStore:
             database.executemany("INSERT OR REPLACE INTO file VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
             database.commit()
 
-        self._try(write)
+        self._database.run(write)
 
     def forget_all_but(self, paths: Collection[str]) -> None:
         """Delete the rows of files that no longer exist, if there are many.
@@ -156,32 +112,12 @@ class HashStore:
             database.executemany("DELETE FROM file WHERE path = ?", gone)
             database.commit()
 
-        self._try(forget)
+        self._database.run(forget)
 
     def close(self) -> None:
         """Commit, and close the database."""
         self.commit()
         self._database.close()
-
-    def _try(self, work: Callable[[sqlite3.Connection], _T]) -> _T | None:
-        """Run a query; return None if the database failed and was replaced."""
-        try:
-            return work(self._database)
-        except sqlite3.DatabaseError as error:
-            self._warn(f"{self._path} failed: {error}")
-            self._database.close()
-            self._database = self._replacement(error)
-            return None
-
-    def _replacement(self, error: sqlite3.DatabaseError) -> sqlite3.Connection:
-        # Operational errors, such as a full disk or a lock, don't mean that it is damaged.
-        if not isinstance(error, sqlite3.OperationalError):
-            try:
-                return self._recreated()
-            except (sqlite3.DatabaseError, OSError):
-                pass
-        self._path = ":memory:"
-        return self._connect()
 
 
 def _key(path: str, stamp: Stamp) -> tuple[bytes | int, ...]:

@@ -15,6 +15,9 @@ from otaserver.catalogue.versions import rank_of_name
 # As much of a boot.py is searched for the call that starts recovery.
 _MAX_BOOT_BYTES = 1 << 16
 
+# So many of the files that have changed are named.
+_MAX_NAMED = 5
+
 
 def inspected_release(folder: Folder, roots: Collection[str], absolute_root: str) -> Release:
     """Build the release that a folder holds, with whatever keeps it from being offered.
@@ -107,6 +110,25 @@ def misnamed_release(path: str, root: str) -> Problem:
         path,
         f"has a folder {root} like a release, but its name is no version, and is not offered",
         f"rename it, to {better} for example, or move {root} into a release",
+    )
+
+
+def changed_release(path: str, files: tuple[str, ...]) -> Problem:
+    """Describe a release that is no longer what it was when it was first offered.
+
+    Args:
+        path: its path relative to the root.
+        files: the files that have changed, by their path on the device.
+
+    Returns:
+        What is wrong with it.
+    """
+    others = f" and {len(files) - _MAX_NAMED} more" if len(files) > _MAX_NAMED else ""
+    return Problem(
+        Weight.CHANGED,
+        path,
+        f"changed since it was first offered, in {', '.join(files[:_MAX_NAMED])}{others}",
+        "restore it, and publish the change as a version of its own",
     )
 
 

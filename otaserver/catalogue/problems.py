@@ -9,7 +9,9 @@ class Weight(IntEnum):
 
     NOT_OFFERED = 1
     """Something that was meant to be offered is not, or not to every device."""
-    LEFT_OUT = 2
+    CHANGED = 2
+    """Something is not what it was when it was first offered."""
+    LEFT_OUT = 3
     """Something is left out that may not have been meant to be."""
 
 

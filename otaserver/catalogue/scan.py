@@ -25,9 +25,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
+from otaserver.catalogue.first_offers import FirstOffers
 from otaserver.catalogue.hash_store import HashStore
 from otaserver.catalogue.hashing import hash_file
 from otaserver.catalogue.inspection import (
+    changed_release,
     inspected_firmware,
     inspected_release,
     misnamed_file,
@@ -74,6 +76,8 @@ class Scanner:
         settle_s: how long a release must have been left unchanged before it is
             offered, in seconds.
         roots: the folders of a device that releases may have files in.
+        first_offers: the store that keeps what releases contained at first; None for not
+            comparing them with that.
         wall_s: the clock that file times are taken from, in seconds since 1970.
         monotonic_s: a clock that is never set, in seconds.
     """
@@ -84,11 +88,13 @@ class Scanner:
         hashes: HashStore,
         settle_s: float,
         roots: Iterable[str] = DEFAULT_ROOTS,
+        first_offers: FirstOffers | None = None,
         wall_s: Callable[[], float] = time.time,
         monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self._root = root
         self._hashes = hashes
+        self._first_offers = first_offers
         self._roots = tuple(roots)
         self._settling = Settling(settle_s, wall_s, monotonic_s)
 
@@ -108,18 +114,24 @@ class Scanner:
             ScanError: the root can't be read.
         """
         walker = TreeWalker(self._root, check)
-        run = _Run(walker, self._hashes, self._settling, self._roots, check)
+        run = _Run(walker, self._hashes, self._first_offers, self._settling, self._roots, check)
         try:
             top = walker.walk_one("")
         except OSError as error:
             raise ScanError(f"can't read the release tree: {error}") from error
         root = run.tree_folder(top, previous.root if previous else None)
         self._hashes.commit()
+        if self._first_offers is not None:
+            self._first_offers.commit()
         self._settling.end_scan()
         catalogue = Catalogue(root, tuple(sorted(walker.problems)), run.unsettled)
         if catalogue == previous:
             return previous
         self._hashes.forget_all_but([file.path for file in root.walk()])
+        if self._first_offers is not None:
+            self._first_offers.forget_all_but(
+                {walker.absolute(path) for path in _release_paths(root)}
+            )
         return catalogue
 
 
@@ -129,6 +141,7 @@ class _Run:
 
     walker: TreeWalker
     hashes: HashStore
+    first_offers: FirstOffers | None
     settling: Settling
     roots: tuple[str, ...]
     check: Callable[[], None]
@@ -154,6 +167,7 @@ class _Run:
         files = self._files_of_tree(walked, previous)
         tree = release_tree(releases, self._firmwares(files.values(), previous))
         self.walker.problems += tree_problems(walked.path, tree)
+        self._compare_with_first_offers(walked.path, tree)
         return _same_or_new(walked, folders, files, tree, previous)
 
     def _product(self, path: str, ancestors: Ancestors, previous: Folder | None) -> Folder | None:
@@ -229,6 +243,17 @@ class _Run:
             "finish it, or delete the file",
         )
         return True
+
+    def _compare_with_first_offers(self, path: str, tree: ReleaseTree) -> None:
+        if self.first_offers is None:
+            return
+        for release in tree.releases:
+            if release.problems:
+                continue
+            where = _join(path, release.version)
+            changed = self.first_offers.changed_files(self.walker.absolute(where), release)
+            if changed:
+                self.walker.problems.append(changed_release(where, changed))
 
     def _firmwares(self, files: Iterable[File], previous: Folder | None) -> Iterator[Firmware]:
         known = {f.file: f for f in previous.tree.firmwares} if previous and previous.tree else {}
@@ -312,6 +337,14 @@ class _Run:
 
 def _join(folder: str, name: str) -> str:
     return f"{folder}/{name}" if folder else name
+
+
+def _release_paths(folder: Folder) -> Iterator[str]:
+    if folder.tree is not None:
+        for release in folder.tree.releases:
+            yield _join(folder.path, release.version)
+        for inner in folder.folders.values():
+            yield from _release_paths(inner)
 
 
 def _release_named(folder: Folder | None, version: str) -> Release | None:

@@ -1,1 +1,1 @@
-"""What a device gets: its question, the offer, and the manifest."""
+"""What a device gets: its request, the offer, and the manifest."""

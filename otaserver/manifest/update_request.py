@@ -24,12 +24,12 @@ _PATCH_NAME = re.compile(r"[a-z0-9][a-z0-9._-]*", re.ASCII)
 
 
 class BadUpdateRequest(OTAServerError):
-    """A device's question is malformed; the sentence is for whoever wrote its software."""
+    """A device's request is malformed; the sentence is for whoever wrote its software."""
 
 
 @dataclass(frozen=True, slots=True)
 class UpdateRequest:
-    """A device's question.
+    """What a device says when it asks for its manifest.
 
     Attributes:
         current_ver: the version of the files that it has; None if it has none.
@@ -66,7 +66,7 @@ def _rank(version: str | None) -> Rank | None:
 
 
 def parse_update_request(query: bytes) -> UpdateRequest:
-    """Parse a device's question.
+    """Parse a device's query.
 
     Percent-escapes are those of RFC 3986; a ``+`` is a plus, because versions
     such as ``1.0+local`` are sent as they are.
@@ -76,7 +76,7 @@ def parse_update_request(query: bytes) -> UpdateRequest:
             with other names are ignored.
 
     Returns:
-        The question.
+        What it says.
 
     Raises:
         BadUpdateRequest: it is too long, or a known field in it is repeated,

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 import otaserver.catalogue.hash_store
-from otaserver.catalogue.hash_store import HashStore, StateError
+from otaserver.catalogue.hash_store import HashStore
 from otaserver.catalogue.hashing import Hashes, hash_file
 from otaserver.catalogue.stamps import FileChanged, Stamp, open_stamped, stamp_of
+from otaserver.catalogue.state_database import StateError
 from tests.catalogue.test_scan import unprivileged
 
 STAMP = Stamp(1, 2, 3, 4, 5)
@@ -136,7 +137,7 @@ def test_a_database_of_another_make_is_replaced(state: Path) -> None:
 
 def test_a_disk_that_is_full_ends_the_keeping_and_not_the_server(state: Path) -> None:
     store = HashStore(state)
-    store._database.execute("PRAGMA max_page_count = 3")
+    store._database._database.execute("PRAGMA max_page_count = 3")
     for number in range(1000):
         store.put(f"{number}" * 20, STAMP, HASHES)
     store.commit()
@@ -145,7 +146,7 @@ def test_a_disk_that_is_full_ends_the_keeping_and_not_the_server(state: Path) ->
 
 def test_a_folder_that_can_not_be_written_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "state").mkdir(mode=0o555)
-    with unprivileged(tmp_path), pytest.raises(StateError, match="can't keep hashes in"):
+    with unprivileged(tmp_path), pytest.raises(StateError, match="can't keep state in"):
         HashStore(tmp_path / "state" / "hashes.sqlite3")
 
 

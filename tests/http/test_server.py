@@ -265,7 +265,7 @@ def test_the_access_log_in_a_file_of_its_own_is_rotated(tmp_path: Path) -> None:
     path = tmp_path / "access.log"
     with running_server(root, tmp_path / "state", "--access-log", str(path)) as server:
         for name in ("a", "nothing"):
-            subprocess.run(["curl", "-s", f"{server.http_url}/1.0/{name}"], capture_output=True)
+            subprocess.run(["curl", "-s", f"{server.http_url}/1.0/flash/{name}"], capture_output=True)
         subprocess.run(["curl", "-s", f"{server.ftp_url}/1.0/flash/a"], capture_output=True)
         until(lambda: path.read_text().count("\n") == 3)
         path.rename(tmp_path / "access.log.1")
@@ -275,7 +275,7 @@ def test_the_access_log_in_a_file_of_its_own_is_rotated(tmp_path: Path) -> None:
     lines = (tmp_path / "access.log.1").read_text().splitlines()
     assert [line.split('"')[1] for line in lines] == [
         "GET /1.0/flash/a HTTP/1.1",
-        "GET /1.0/nothing HTTP/1.1",
+        "GET /1.0/flash/nothing HTTP/1.1",
         "RETR /1.0/flash/a FTP",
     ]
     assert path.read_text().count("\n") == 1, "the last line is written when the server stops"

@@ -62,6 +62,14 @@ class TestManifests:
         assert got["version"] == "1.0.1"
         assert got["delete"] == [] and len(got["new"]) == 7
 
+    def test_another_content_of_the_newest_version(self, transport: Transport) -> None:
+        whole = manifest(transport)
+        assert manifest(transport, f"?current_ver=1.0.1&release={whole['release']}") is None
+        got = manifest(transport, f"?current_ver=1.0.1&release={'0' * 64}")
+        assert (got["version"], got["previous_version"]) == ("1.0.1", "1.0.1")
+        assert paths(got["new"] + got["update"]) == paths(whole["new"])
+        assert got["release"] == whole["release"]
+
     def test_firmware_apart_from_files(self, transport: Transport) -> None:
         got = manifest(transport, "?current_ver=1.0.0&firmware_ver=1.0.1")
         assert got["version"] == "1.0.1" and "firmware" not in got

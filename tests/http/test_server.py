@@ -265,7 +265,9 @@ def test_the_access_log_in_a_file_of_its_own_is_rotated(tmp_path: Path) -> None:
     path = tmp_path / "access.log"
     with running_server(root, tmp_path / "state", "--access-log", str(path)) as server:
         for name in ("a", "nothing"):
-            subprocess.run(["curl", "-s", f"{server.http_url}/1.0/flash/{name}"], capture_output=True)
+            subprocess.run(
+                ["curl", "-s", f"{server.http_url}/1.0/flash/{name}"], capture_output=True
+            )
         subprocess.run(["curl", "-s", f"{server.ftp_url}/1.0/flash/a"], capture_output=True)
         until(lambda: path.read_text().count("\n") == 3)
         path.rename(tmp_path / "access.log.1")

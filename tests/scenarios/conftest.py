@@ -8,7 +8,7 @@ from tests.support.process import Server, running_server
 from tests.support.trees import write_tree
 
 NAME = "ünïcode näme.txt"
-FIRMWARE = bytes(range(256)) * 1_000
+FIRMWARE = (bytes(range(0xE9, 256)) + bytes(range(0xE9))) * 1_000
 OUTSIDE = b"outside\n"
 
 TREE = {
@@ -20,8 +20,10 @@ TREE = {
     "1.0.1/flash/same.py": b"same\n",
     "1.0.1/flash/empty": b"",
     f"1.0.1/sd/{NAME}": b"unicode\n",
-    "1.0.1/sd/a?b#c%d": b"odd\n",
-    "1.0.1/sd/back\\slash": b"backslash\n",
+    "1.0.1/sd/a#c%d": b"odd\n",
+    "1.0.1/sd/[b];{c}": b"odder\n",
+    "texts/a?b#c%d": b"odd\n",
+    "texts/back\\slash": b"backslash\n",
     "1.0.1/.git/config": b"secret\n",
     "1.0.1/flash/.DS_Store": b"secret\n",
     "firmware_1.0.0.bin": b"\xe9old",
@@ -30,9 +32,9 @@ TREE = {
     "lopy4/2.0.0/flash/main.py": b"lopy4\n",
     "texts/readme.txt": b"no version here\n",
     "weird/1.0.0/flash/a": b"1\n",
-    "weird/1.0.0-rc1/a": b"2\n",
+    "weird/1.0.0-rc1/flash/a": b"2\n",
     "weird/v2/flash/a": b"3\n",
-    "weird/2banana/a": b"4\n",
+    "weird/2banana/flash/a": b"4\n",
 }
 
 
@@ -44,7 +46,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = write_tree(folder / "tree", TREE)
     (root / "1.0.1/sd/link").symlink_to(folder / "outside/file")
     (root / "1.0.1/sd/folder").symlink_to(folder / "outside")
-    (root / "1.0.1/sd/dangling").symlink_to("nothing")
+    (root / "texts/dangling").symlink_to("nothing")
     return root
 
 

@@ -165,7 +165,13 @@ class _Run:
             if release is not None:
                 releases.append(release)
         files = self._files_of_tree(walked, previous)
-        tree = release_tree(releases, self._firmwares(files.values(), previous))
+        firmwares = list(self._firmwares(files.values(), previous))
+        tree = previous.tree if previous else None
+        if tree is None or not (
+            _are_same(releases, tree.releases) and _are_same(firmwares, tree.firmwares)
+        ):
+            # Comparing each release with the newest takes as long as the walk.
+            tree = release_tree(releases, firmwares)
         self.walker.problems += tree_problems(walked.path, tree)
         self._compare_with_first_offers(walked.path, tree)
         return _same_or_new(walked, folders, files, tree, previous)
@@ -337,6 +343,11 @@ class _Run:
 
 def _join(folder: str, name: str) -> str:
     return f"{folder}/{name}" if folder else name
+
+
+def _are_same(items: Iterable[object], others: Iterable[object]) -> bool:
+    """Tell whether both are the same objects, in whatever order."""
+    return set(map(id, items)) == set(map(id, others))
 
 
 def _release_paths(folder: Folder) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from ipaddress import ip_address
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import Any
 from twisted.python import usage
 
 from otaserver.http.target import BadTarget, checked_host
-from otaserver.startup import CannotStart, check_root
+from otaserver.startup import CannotStart, check_log_file, check_root, check_state
 
 # The characters allowed in a path are those of RFC 3986, section 3.3.
 _PUBLIC_URL = re.compile(
@@ -19,20 +19,23 @@ _PUBLIC_URL = re.compile(
 )
 
 
-def _at_least(least: float, kind: Callable[[str], Any]) -> Callable[[str], Any]:
+def _number(
+    name: str, default: float, meaning: str, least: float = 0, kind: Callable[[str], Any] = float
+) -> list[Any]:
+    """Write the row of an option whose value is a number."""
+    expected = f"{'a whole number' if kind is int else 'a number'}, {least} or more"
+
     def checked(text: str) -> Any:
-        number = kind(text)
-        if not least <= number < float("inf"):
-            raise ValueError(f"it must be {least} or more")
+        try:
+            number = kind(text)
+        except ValueError:
+            number = None
+        if number is None or not least <= number < float("inf"):
+            raise CannotStart(f"--{name} {text!r} is not {expected}")
         return number
 
     checked.coerceDoc = f"Must be {least} or more."  # type: ignore[attr-defined]
-    return checked
-
-
-_TIMEOUT = _at_least(1, float)
-_NUMBER = _at_least(0, float)
-_COUNT = _at_least(0, int)
+    return [name, None, default, meaning, checked]
 
 
 class Options(usage.Options):
@@ -55,47 +58,27 @@ class Options(usage.Options):
             "",
             "The start of URLs in manifests, instead of the request's host.",
         ],
-        [
-            "settle",
-            None,
-            2.0,
-            "How long a release must have been left unchanged before it is offered.",
-            _NUMBER,
-        ],
-        ["poll", None, 2.0, "The time between two scans of the tree.", _at_least(0.1, float)],
+        _number(
+            "settle", 2.0, "How long a release must have been left unchanged before it is offered."
+        ),
+        _number("poll", 2.0, "The time between two scans of the tree.", 0.1),
         ["state", None, ".otaserver", "The folder for hashes, which are kept across restarts."],
         ["access-log", None, "", "A file for the access log, instead of Twisted's log."],
-        ["cache-size", None, 32 << 20, "The maximum size of the cache of responses.", _COUNT],
-        [
-            "max-connections",
-            None,
-            2000,
-            "The maximum number of connections; 0 for no limit.",
-            _COUNT,
-        ],
-        [
+        _number("cache-size", 32 << 20, "The maximum size of the cache of responses.", 0, int),
+        _number(
+            "max-connections", 2000, "The maximum number of connections; 0 for no limit.", 0, int
+        ),
+        _number(
             "max-per-address",
-            None,
             200,
             "The maximum number of connections from one address; 0 for no limit.",
-            _COUNT,
-        ],
-        ["request-timeout", None, 30.0, "How long a client may take to send a request.", _TIMEOUT],
-        [
-            "idle-timeout",
-            None,
-            60.0,
-            "How long a connection may be idle between requests.",
-            _TIMEOUT,
-        ],
-        [
-            "stall-timeout",
-            None,
-            60.0,
-            "How long a client may stay below the minimum rate.",
-            _TIMEOUT,
-        ],
-        ["min-rate", None, 100.0, "The minimum rate, in bytes per second; 0 for none.", _NUMBER],
+            0,
+            int,
+        ),
+        _number("request-timeout", 30.0, "How long a client may take to send a request.", 1),
+        _number("idle-timeout", 60.0, "How long a connection may be idle between requests.", 1),
+        _number("stall-timeout", 60.0, "How long a client may stay below the minimum rate.", 1),
+        _number("min-rate", 100.0, "The minimum rate, in bytes per second; 0 for none."),
         [
             "ftp-public-address",
             None,
@@ -108,49 +91,49 @@ class Options(usage.Options):
             "49152-65535",
             "The range of ports for passive mode.",
         ],
-        [
+        _number(
             "ftp-max-connections",
-            None,
             2000,
             "The maximum number of FTP connections; 0 for no limit.",
-            _COUNT,
-        ],
-        [
+            0,
+            int,
+        ),
+        _number(
             "ftp-max-per-address",
-            None,
             200,
             "The maximum number of FTP connections from one address; 0 for no limit.",
-            _COUNT,
-        ],
-        [
-            "ftp-max-command",
-            None,
-            8192,
-            "The maximum length of an FTP command.",
-            _at_least(64, int),
-        ],
-        [
-            "ftp-login-attempts",
-            None,
-            3,
-            "How many times a connection may try to log in.",
-            _at_least(1, int),
-        ],
-        ["ftp-login-delay", None, 1.0, "The delay before a failed log-in is answered.", _TIMEOUT],
-        ["ftp-login-timeout", None, 60.0, "How long a client may take to log in.", _TIMEOUT],
-        [
-            "ftp-idle-timeout",
-            None,
-            300.0,
-            "How long a session may be idle between commands.",
-            _TIMEOUT,
-        ],
-        ["ftp-data-timeout", None, 30.0, "How long opening a data connection may take.", _TIMEOUT],
+            0,
+            int,
+        ),
+        _number("ftp-max-command", 8192, "The maximum length of an FTP command.", 64, int),
+        _number("ftp-login-attempts", 3, "How many times a connection may try to log in.", 1, int),
+        _number("ftp-login-delay", 1.0, "The delay before a failed log-in is answered.", 1),
+        _number("ftp-login-timeout", 60.0, "How long a client may take to log in.", 1),
+        _number("ftp-idle-timeout", 300.0, "How long a session may be idle between commands.", 1),
+        _number("ftp-data-timeout", 30.0, "How long opening a data connection may take.", 1),
     ]
     optFlags = [
         ["legacy", None, "Serve the original client: absolute paths, and padded headers."],
         ["no-access-log", None, "Write no access log."],
     ]
+
+    def parseOptions(self, options: Sequence[str] | None = None) -> None:
+        """Parse a command line.
+
+        Args:
+            options: the command line, without the program's name; None for that of the
+                process.
+
+        Raises:
+            CannotStart: an option is unknown, its value is missing or invalid, or there
+                is nothing to serve.
+        """
+        try:
+            super().parseOptions(options)
+        except usage.UsageError as error:
+            # Twisted would print all of the help, and the error after it.
+            why = str(error).removesuffix(".")
+            raise CannotStart(f"{why}; see twistd otaserver --help") from error
 
     def opt_version(self) -> None:
         """Display the versions of otaserver and Twisted, and exit."""
@@ -163,7 +146,6 @@ class Options(usage.Options):
         Raises:
             CannotStart: the release tree can't be read, an option's value is
                 invalid, or there is nothing to serve.
-            UsageError: the range of ports is malformed.
         """
         self["root"] = str(Path(self["root"]).absolute())
         self["state"] = Path(self["state"]).absolute()
@@ -172,6 +154,9 @@ class Options(usage.Options):
             self["access-log"] = str(Path(self["access-log"]).absolute())
         self["public-url"] = self["public-url"].rstrip("/")
         check_root(Path(self["root"]))
+        check_state(self["state"], Path(self["root"]))
+        if self["access-log"]:
+            check_log_file(Path(self["access-log"]))
         _check_public_url(self["public-url"])
         _check_public_address(self["ftp-public-address"])
         self["ftp-passive-ports"] = _ports(self["ftp-passive-ports"])
@@ -193,7 +178,7 @@ def _check_public_url(url: str) -> None:
 def _ports(text: str) -> range:
     first, _, last = text.partition("-")
     if not (first.isdecimal() and last.isdecimal() and 0 < int(first) <= int(last) < 65536):
-        raise usage.UsageError(f"--ftp-passive-ports {text!r} is not a range such as 30000-30999")
+        raise CannotStart(f"--ftp-passive-ports {text!r} is not a range such as 30000-30999")
     return range(int(first), int(last) + 1)
 
 

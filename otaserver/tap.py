@@ -25,6 +25,7 @@ from otaserver.http.state import SiteState as HTTPState
 from otaserver.http.state import Timeouts as HTTPTimeouts
 from otaserver.options import Options as Options
 from otaserver.service import UpdateServer
+from otaserver.signals import Signals
 from otaserver.startup import Server, listen
 from otaserver.watch import CatalogueWatch
 from otaserver.wire.access_log import AccessLogFile, TwistedAccessLog
@@ -52,10 +53,12 @@ def makeService(options: Options) -> MultiService:
     from twisted.internet import reactor
 
     _allow_as_many_files_as_possible()
-    service = Server(Path(options["root"]))
+    service = Server(Path(options["root"]), options["state"])
+    signals = Signals(reactor)
+    signals.setServiceParent(service)
 
     # First, because a file that can't be opened must stop the start before a scan begins.
-    events = _events(options, reactor, service)
+    events = _events(options, reactor, service, signals)
     scanning = ThreadWorker(reactor, _SCAN_THREADS, "scan")
     scanning.setServiceParent(service)
     working = ThreadWorker(reactor, _WORK_THREADS, "work")
@@ -63,6 +66,7 @@ def makeService(options: Options) -> MultiService:
 
     watch = _watch(options, reactor, scanning)
     watch.setServiceParent(service)
+    signals.on_hang_up(watch.scan_now)
     manifests = EncodedManifests(working, options["cache-size"] // 2, bool(options["legacy"]))
     watch.on_change(manifests.clear)
     server = UpdateServer(options["root"], lambda: watch.catalogue, manifests)
@@ -90,7 +94,9 @@ def _watch(options: Options, reactor: Any, worker: Worker) -> CatalogueWatch:
     )
 
 
-def _events(options: Options, reactor: Any, service: MultiService) -> ServedEvents:
+def _events(
+    options: Options, reactor: Any, service: MultiService, signals: Signals
+) -> ServedEvents:
     """Send what was served to the access log, wherever that is."""
     events = ServedEvents()
     if options["no-access-log"]:
@@ -104,6 +110,7 @@ def _events(options: Options, reactor: Any, service: MultiService) -> ServedEven
     writing.setServiceParent(service)
     log = AccessLogFile(reactor, writing, reactor.callFromThread, Path(options["access-log"]))
     log.setServiceParent(service)
+    signals.on_hang_up(log.reopen)
     events.subscribe(log.add)
     return events
 

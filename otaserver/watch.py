@@ -62,6 +62,7 @@ class CatalogueWatch(Service):
         self._listeners: list[Callable[[], None]] = []
         self._stopping = threading.Event()
         self._next: DelayedCall | None = None
+        self._is_asked_again = False
         self._problems: frozenset[Problem] = frozenset()
         self._offers: dict[str, str] = {}
         self._error = ""
@@ -99,8 +100,17 @@ class CatalogueWatch(Service):
         self._worker.run(self._hashes.close)
         self._worker.run(self._first_offers.close)
 
+    def scan_now(self) -> None:
+        """Scan at once; if a scan is in progress, once more right after it."""
+        if self._next is not None:
+            self._next.cancel()
+            self._scan()
+        else:
+            self._is_asked_again = True
+
     def _scan(self) -> None:
         self._next = None
+        self._is_asked_again = False
         started_s = self._clock.seconds()
         before = self.catalogue
         scanning = self._worker.run(self._scanner.scan, self.catalogue, self._check)
@@ -125,7 +135,8 @@ class CatalogueWatch(Service):
         wait_s = self._poll_s
         if self.catalogue is not None and self.catalogue.unsettled:
             wait_s = min(wait_s, self._settle_s)
-        self._next = self._clock.callLater(max(wait_s, took_s / _BUSY_SHARE), self._scan)
+        wait_s = 0 if self._is_asked_again else max(wait_s, took_s / _BUSY_SHARE)
+        self._next = self._clock.callLater(wait_s, self._scan)
 
     def _show(self, catalogue: Catalogue) -> None:
         self._error = ""

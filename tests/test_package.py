@@ -52,7 +52,9 @@ ROOMS = (
     "wire",
     "http",
     "ftp",
+    "trial",
     "startup",
+    "signals",
     "options",
     "tap",
 )

@@ -18,6 +18,7 @@ from otaserver.startup import CannotStart
 from otaserver.tap import makeService
 from tests.catalogue.test_scan import unprivileged
 from tests.support.process import LOOPBACK, environment, running_server, twistd, wait_until
+from tests.support.trees import write_tree
 
 HTTP = ["--http", f"tcp:0:interface={LOOPBACK}"]
 FTP = ["--ftp", f"tcp:0:interface={LOOPBACK}"]
@@ -78,14 +79,80 @@ def test_the_defaults(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ("--max-connections", "1.5"),
         ("--cache-size", "-1"),
         ("--stall-timeout", "-0.1"),
-        ("--nothing", "1"),
+        ("--ftp-passive-ports", "5-4"),
+        ("--ftp-public-address", "here"),
+        ("--public-url", "here"),
+        ("--access-log", "/nowhere/at/all"),
     ],
 )
-def test_a_wrong_value_is_a_usage_error(root: Path, option: str, value: str) -> None:
-    from twisted.python.usage import UsageError
-
-    with pytest.raises(UsageError):
+def test_a_wrong_value_is_one_line_that_names_the_option(
+    root: Path, option: str, value: str
+) -> None:
+    with pytest.raises(CannotStart) as caught:
         parsed(root, option, value)
+    said = str(caught.value.code)
+    assert said.startswith("otaserver: ") and "\n" not in said
+    assert option in said or "access log" in said
+    assert value in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--nothing", "1"], "option --nothing not recognized; see twistd otaserver --help"),
+        (["--settle"], "option --settle requires argument; see twistd otaserver --help"),
+        (["--legacy=1"], "option --legacy must not have an argument; see twistd otaserver --help"),
+        (["more"], "Wrong number of arguments.; see twistd otaserver --help"),
+    ],
+)
+def test_what_is_no_option_is_one_line_too(root: Path, arguments: list[str], said: str) -> None:
+    with pytest.raises(CannotStart) as caught:
+        parsed(root, *arguments)
+    assert str(caught.value) == said.replace(".;", ";")
+
+
+@pytest.mark.parametrize("state", ["state", "a/b", ".", "link/state"])
+def test_a_state_folder_inside_the_tree_is_refused(root: Path, tmp_path: Path, state: str) -> None:
+    (root / "link").symlink_to(root)
+    with pytest.raises(CannotStart, match=r"is inside the release tree .* choose a folder"):
+        parsed(root, "--state", str(root / state))
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "said"),
+    [
+        ("tcp:99999", "can't listen at --http 'tcp:99999': port must be 0-65535."),
+        ("tcp:x", "--http 'tcp:x' is not a valid endpoint"),
+        ("tcp:0:interface=no such", "can't listen at --http 'tcp:0:interface=no such': "),
+        ("tls:18020", "write tls:FOLDER:18020"),
+    ],
+)
+def test_a_wrong_endpoint_names_its_option(root: Path, endpoint: str, said: str) -> None:
+    options = parsed(root, "--http", endpoint, "--ftp", "")
+    with pytest.raises(CannotStart) as caught:
+        makeService(options)
+    assert said in str(caught.value)
+
+
+@pytest.mark.real
+def test_a_taken_port_names_its_option(root: Path) -> None:
+    with socket.create_server((LOOPBACK, 0)) as taken:
+        port = taken.getsockname()[1]
+        options = parsed(root, "--ftp", f"tcp:{port}:interface={LOOPBACK}", "--http", "")
+        with pytest.raises(CannotStart) as caught:
+            makeService(options)
+    assert str(caught.value) == (
+        f"can't listen at --ftp 'tcp:{port}:interface={LOOPBACK}': Address already in use; "
+        "choose another with --ftp"
+    )
+
+
+def test_tls_without_its_packages_says_what_to_install(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("otaserver.startup.find_spec", lambda name: None)
+    with pytest.raises(CannotStart, match=r"pip install 'otaserver\[tls\]'"):
+        makeService(parsed(root, "--http", "tls:folder:8443", "--ftp", ""))
 
 
 @pytest.mark.parametrize(
@@ -264,3 +331,51 @@ def test_a_large_file_does_not_keep_a_server_from_stopping(root: Path, tmp_path:
         server.process.send_signal(signal.SIGTERM)
         server.process.wait(5)
         assert time.monotonic() - started_s < 3
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("daemon", [False, True])
+def test_a_second_server_on_the_same_state_is_refused(
+    small_tree: Path, tmp_path: Path, daemon: bool
+) -> None:
+    with running_server(small_tree, tmp_path / "state"):
+        run = started(tmp_path, "--root", str(small_tree), *HTTP, daemon=daemon)
+    state = tmp_path / "state"
+    assert run.returncode != 0
+    assert run.stderr == (
+        f"otaserver: another server uses the state folder {state}: choose another with --state\n"
+    )
+
+
+@pytest.mark.real
+def test_the_state_of_a_server_that_was_killed_is_free(small_tree: Path, tmp_path: Path) -> None:
+    with running_server(small_tree, tmp_path / "state") as server:
+        server.process.kill()
+        server.process.wait()
+        with running_server(small_tree, tmp_path / "state"):
+            pass
+
+
+@pytest.mark.real
+def test_sighup_has_the_tree_read_at_once_and_the_log_reopened(
+    small_tree: Path, tmp_path: Path
+) -> None:
+    log = tmp_path / "access.log"
+    options = ("--poll", "1000", "--access-log", str(log))
+    with running_server(small_tree, tmp_path / "state", *options) as server:
+        write_tree(small_tree, {"1.0.2/flash/main.py": b"print(3)\n"})
+        log.rename(tmp_path / "access.log.1")
+        server.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: any("offers release 1.0.2" in line for line in server.log))
+        wait_until(log.exists)
+        assert server.process.poll() is None
+
+
+@pytest.mark.real
+def test_sigterm_twice_is_as_good_as_once(small_tree: Path, tmp_path: Path) -> None:
+    with running_server(small_tree, tmp_path / "state") as server:
+        server.process.send_signal(signal.SIGTERM)
+        server.process.send_signal(signal.SIGTERM)
+        # Twisted ends itself with the signal that stopped it.
+        assert server.process.wait(timeout=10) == -signal.SIGTERM
+    assert not any("Traceback" in line or "Unhandled" in line for line in server.log)

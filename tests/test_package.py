@@ -52,6 +52,7 @@ ROOMS = (
     "wire",
     "http",
     "ftp",
+    "greeting",
     "startup",
     "options",
     "tap",

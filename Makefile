@@ -35,6 +35,7 @@ device-memory: .venv/test/.ready ## Measure the device library under MicroPython
 	.venv/test/bin/python -m tests.bench.device_memory
 
 dist: .venv/dist/.ready ## Build the source distribution and the wheel
+	rm -rf dist
 	.venv/dist/bin/python -m build
 
 clean: ## Remove what the commands made

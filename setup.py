@@ -26,6 +26,7 @@ setup(
         ],
         "tls": ["Twisted[tls]>=26.10"],
         "bench": ["pyftpdlib>=2"],
+        "build": ["build>=1.2"],
         "lint": ["ruff>=0.9", "mypy>=1.15"],
     },
     packages=[*find_packages(include=["otaserver", "otaserver.*"]), "twisted.plugins"],

@@ -19,6 +19,7 @@ from otaserver.ftp.network import ReactorNetwork
 from otaserver.ftp.shell import ReadOnlyShell, Realm
 from otaserver.ftp.state import SiteState as FTPState
 from otaserver.ftp.state import Timeouts as FTPTimeouts
+from otaserver.greeting import Greeting
 from otaserver.http.routes import Routes
 from otaserver.http.site import Site
 from otaserver.http.state import SiteState as HTTPState
@@ -56,6 +57,7 @@ def makeService(options: Options) -> MultiService:
     service = Server(Path(options["root"]), options["state"])
     signals = Signals(reactor)
     signals.setServiceParent(service)
+    greeting = Greeting(options["root"])
 
     # First, because a file that can't be opened must stop the start before a scan begins.
     events = _events(options, reactor, service, signals)
@@ -75,10 +77,16 @@ def makeService(options: Options) -> MultiService:
         routes = Routes(server, working, options["cache-size"] // 2)
         watch.on_change(routes.clear)
         site = _http(options, reactor, server, working, events, routes)
-        listen("--http", options["http"], site).setServiceParent(service)
+        serving = listen("--http", options["http"], site)
+        greeting.observe("http", options["http"], serving)
+        serving.setServiceParent(service)
     if options["ftp"]:
         factory = _ftp(options, reactor, server, working, events)
-        listen("--ftp", options["ftp"], factory).setServiceParent(service)
+        serving = listen("--ftp", options["ftp"], factory)
+        greeting.observe("ftp", options["ftp"], serving)
+        serving.setServiceParent(service)
+    # Last, because it tells what the others have opened.
+    greeting.setServiceParent(service)
     return service
 
 

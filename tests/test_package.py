@@ -53,6 +53,7 @@ ROOMS = (
     "http",
     "ftp",
     "trial",
+    "greeting",
     "startup",
     "signals",
     "options",

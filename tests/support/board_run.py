@@ -3,12 +3,14 @@
     board_run.py DEVICE_LIBRARY FOLDER KIND PORT [NAME=VALUE...]
 
 KIND: pycom, esp32, rp2. FOLDER/flash is the flash: /flash on a Pycom, the root on the others;
-beside it lies the rest of the chip. The names, with their defaults, are in SETTINGS.
+beside it lies the rest of the chip, and FOLDER/sd, the card, for whoever mounts it. The
+names, with their defaults, are in SETTINGS.
 """
 
 import os
 import sys
 
+import board_peripherals as wired
 import board_stand_ins as chip
 import vfs
 
@@ -26,6 +28,7 @@ SETTINGS = {
     "uplink_fails": "0",  # the number of the uplink that does
     "ram": "external",  # or "none": a Pycom with 4 MB of flash
     "bootmgr": "works",  # or "fails"
+    "card": "there",  # or "absent"
 }
 
 
@@ -43,8 +46,8 @@ def install_common(modules: dict[str, Any], settings: dict[str, str], port: int)
 
 
 def install_pycom(modules: dict[str, Any], settings: dict[str, str]) -> None:
-    channel = chip.Namespace(voltage=lambda: 1234)
-    modules["machine"].ADC = lambda: chip.Namespace(channel=lambda pin: channel)
+    modules["machine"].ADC = wired.PycomADC
+    modules["machine"].SD = card_reader(settings)
     modules["machine"].Timer = chip.PycomTimer
     for name, value in (("AF_LORA", "lora"), ("SOCK_RAW", 3), ("SOL_LORA", 1), ("SO_DR", 2)):
         setattr(modules["socket"], name, value)
@@ -57,6 +60,9 @@ def install_pycom(modules: dict[str, Any], settings: dict[str, str]) -> None:
 
 def install_esp32(modules: dict[str, Any], settings: dict[str, str]) -> None:
     install_stock(modules)
+    modules["machine"].ADC = wired.StockADC
+    modules["machine"].Pin = wired.Pin
+    modules["machine"].SDCard = card_reader(settings)
     chip.StockTimer.numbers = (0, 1, 2, 3)
     chip.Partition.start(settings["slots"].split(","))
     modules["esp32"] = chip.Namespace(Partition=chip.Partition)
@@ -67,6 +73,11 @@ def install_stock(modules: dict[str, Any]) -> None:
     chip.StockTimer.numbers = (-1,)
     modules["machine"].Timer = chip.StockTimer
     modules["network"] = chip.Namespace(WLAN=chip.StockWLAN, STA_IF="station")
+
+
+def card_reader(settings: dict[str, str]) -> Any:
+    folder = chip.Disk.folder[len(HOST) :]
+    return wired.card_reader(folder + "/sd", settings["card"] == "there")
 
 
 def install_stand_ins(kind: str, port: int, settings: dict[str, str]) -> None:

@@ -24,6 +24,8 @@ GUEST = "guest"
 JOIN_MS = 2500
 LORA_JOIN_MS = 7000
 MOST_SENT_BYTES = 7
+# Where the server's passive ports begin.
+FIRST_DATA_PORT = 49152
 
 
 class Reset(BaseException):
@@ -640,11 +642,14 @@ def make_socket(
 
 
 def resolver(port: int) -> Callable[[str, int], list[Any]]:
-    """Return a ``getaddrinfo`` to which every server is the one at ``port`` here."""
+    """Return a ``getaddrinfo`` to which every server is the one at ``port`` here.
+
+    The ports that a server opens for FTP's data stay what they are.
+    """
 
     def resolve(host: str, number: int) -> list[Any]:
         if not Air.joined():
             raise OSError(-202)
-        return socket.getaddrinfo("127.0.0.1", port)
+        return socket.getaddrinfo("127.0.0.1", number if number >= FIRST_DATA_PORT else port)
 
     return resolve

@@ -12,10 +12,23 @@ MV_PER_DEGREE = 10
 
 class Sensor:
     def __init__(self, pin, calibration):
-        self.channel = machine.ADC().channel(pin=pin)
-        with open(calibration) as f:
-            self.correction_mv = json.load(f)[pin]
+        self.read_millivolts = millivolts_at(pin)
+        self.correction_mv = correction_mv(pin, calibration)
 
     def read_celsius(self):
-        reading_mv = self.channel.voltage() + self.correction_mv
-        return (reading_mv - OFFSET_MV) / MV_PER_DEGREE
+        return (self.read_millivolts() + self.correction_mv - OFFSET_MV) / MV_PER_DEGREE
+
+
+def millivolts_at(pin):
+    if hasattr(machine.ADC, "channel"):  # Pycom
+        return machine.ADC().channel(pin=pin).voltage
+    channel = machine.ADC(machine.Pin(pin))
+    return lambda: channel.read_uv() // 1000
+
+
+def correction_mv(pin, calibration):
+    try:
+        with open(calibration) as f:
+            return json.load(f).get(str(pin), 0)
+    except OSError:
+        return 0  # a board without a card

@@ -45,13 +45,15 @@ class TrialReactor:
             raise CannotListenError(interface, port, error) from error
         return None
 
-    def listenSSL(self, port: int, factory: object, context: object, **options: Any) -> object:
+    def listenSSL(
+        self, port: int, factory: object, contextFactory: object, **options: Any
+    ) -> object:
         """Try whether a port for TLS can be bound.
 
         Args:
             port: see `listenTCP`.
             factory: likewise.
-            context: ignored.
+            contextFactory: ignored.
             options: see `listenTCP`.
 
         Returns:

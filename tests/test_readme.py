@@ -2,12 +2,14 @@
 
 import json
 import re
+import shlex
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.support.process import PROJECT, running_server, twistd
+from tests.support.ports import free_ports
+from tests.support.process import PROJECT, environment, running_server, twistd, wait_until
 
 pytestmark = pytest.mark.real
 
@@ -31,3 +33,29 @@ def test_every_option_is_explained() -> None:
     options = set(re.findall(r"(--[a-z-]+)=?", printed.stdout)) - {"--help", "--version"}
     explained = set(re.findall(r"`(--[a-z-]+)`", README))
     assert options - explained == set()
+
+
+def test_the_commands_for_tls_work_as_they_stand(tmp_path: Path) -> None:
+    section = README.partition("\n## TLS\n")[2].partition("\n## ")[0]
+    block = re.search(r"```console\n(.*?)```", section, re.DOTALL)
+    assert block is not None
+    (port,) = free_ports(1)
+    joined = block[1].replace("\\\n", " ").replace("8443", str(port))
+    make_certificate, serve, ask = [
+        shlex.split(line.removeprefix("$ ")) for line in joined.splitlines()
+    ]
+    subprocess.run(make_certificate, cwd=tmp_path, check=True, capture_output=True)
+    (tmp_path / "releases").symlink_to(PROJECT / "releases")
+    command = [twistd(), *serve[1:], "--ftp", "", "--settle", "0"]
+    server = subprocess.Popen(
+        command, cwd=tmp_path, env=environment(), stdout=subprocess.DEVNULL, text=True
+    )
+    try:
+        wait_until(lambda: '"version"' in curl(ask, tmp_path))
+    finally:
+        server.terminate()
+        server.wait(timeout=10)
+
+
+def curl(command: list[str], folder: Path) -> str:
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True).stdout

@@ -44,8 +44,8 @@ clean: ## Remove what the commands made
 # A worker that has nothing left takes half of what another has still to do.
 SIDE_BY_SIDE = -n auto --dist worksteal
 
-EXTRAS_run =
-EXTRAS_test = [test,lint]
+EXTRAS_run = [publish]
+EXTRAS_test = [publish,test,lint]
 EXTRAS_bench = [test,bench]
 EXTRAS_dist = [build]
 

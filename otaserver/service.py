@@ -14,6 +14,7 @@ from twisted.logger import Logger
 
 from otaserver.catalogue.model import MANIFEST_NAME, Catalogue, File, Folder, ReleaseTree
 from otaserver.catalogue.paths import TreePath
+from otaserver.catalogue.problems import Problem
 from otaserver.catalogue.stamps import FileChanged, open_stamped
 from otaserver.encoded_manifests import EncodedManifest, EncodedManifests
 from otaserver.errors import OTAServerError
@@ -64,6 +65,21 @@ class ManifestRequest:
             The request, with its offer.
         """
         return cls(folder, update, offer(folder.tree or ReleaseTree(), update))
+
+
+@dataclass(frozen=True, slots=True)
+class FolderView:
+    """What people are shown of a folder.
+
+    Attributes:
+        folder: the folder.
+        product: the release tree that it belongs to: itself, or the nearest one above.
+        problems: what is wrong with it or anything below it, the gravest first.
+    """
+
+    folder: Folder
+    product: Folder
+    problems: tuple[Problem, ...] = ()
 
 
 # So many different unreadable versions are logged; a client could make up any number.
@@ -137,6 +153,36 @@ class UpdateServer:
         if entry is None or (path.is_folder and isinstance(entry, File)):
             raise NothingHere
         return entry
+
+    def view(self, path: TreePath) -> FolderView:
+        """Describe the folder at a path, or the nearest one above it.
+
+        Args:
+            path: where to look.
+
+        Returns:
+            The folder, with its surroundings.
+
+        Raises:
+            TreeNotReadYet: there is no catalogue yet.
+        """
+        catalogue = self._catalogue()
+        if catalogue is None:
+            raise TreeNotReadYet
+        folder = product = catalogue.root
+        for name in path.names:
+            inner = folder.folders.get(name)
+            if inner is None:
+                break
+            folder = inner
+            product = folder if folder.tree is not None else product
+        inside = f"{folder.path}/" if folder.path else ""
+        problems = tuple(
+            problem
+            for problem in catalogue.problems
+            if problem.path == folder.path or problem.path.startswith(inside)
+        )
+        return FolderView(folder, product, problems)
 
     def _note_unreadable(self, update: UpdateRequest) -> None:
         """Log a version that can't be compared, once: its device counts as having none."""

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 
 from twisted.application.service import Service
 from twisted.logger import Logger
@@ -142,14 +143,19 @@ class CatalogueWatch(Service):
         self._error = ""
         if catalogue is self.catalogue:
             return
-        problems = frozenset(catalogue.problems)
-        for problem in sorted(problems - self._problems):
-            self.log.warn("{problem}.", problem=str(problem))
-        self._problems = problems
+        self._say_what_is_wrong(frozenset(catalogue.problems))
         self.catalogue = catalogue
         self._say_what_is_offered(catalogue.root)
         for listener in self._listeners:
             listener()
+
+    def _say_what_is_wrong(self, problems: frozenset[Problem]) -> None:
+        """Log what has changed in the list of problems; what is mended first."""
+        for problem in sorted(self._problems - problems):
+            self.log.info("No longer: {problem}.", problem=str(replace(problem, remedy="")))
+        for problem in sorted(problems - self._problems):
+            self.log.warn("{problem}.", problem=str(problem))
+        self._problems = problems
 
     def _say_what_is_offered(self, folder: Folder) -> None:
         if folder.tree is not None:

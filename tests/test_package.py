@@ -22,13 +22,17 @@ def test_what_runs_on_devices_never_imports_the_server() -> None:
 
 
 @pytest.mark.real
-@pytest.mark.parametrize("package", ["otaserver.catalogue", "otaserver.manifest"])
-def test_the_rooms_of_the_core_load_no_twisted(package: str) -> None:
+@pytest.mark.parametrize(
+    "package",
+    ["otaserver.catalogue", "otaserver.manifest", "otaserver.commands", "otaserver.cli"],
+)
+def test_the_core_and_the_commands_load_no_twisted(package: str) -> None:
     """Every module of the package, in a process of its own, loads none of Twisted's."""
     code = (
         "import importlib, pkgutil, sys\n"
         f"package = importlib.import_module({package!r})\n"
-        "for module in pkgutil.walk_packages(package.__path__, package.__name__ + '.'):\n"
+        "for module in pkgutil.walk_packages("
+        "getattr(package, '__path__', ()), package.__name__ + '.'):\n"
         "    importlib.import_module(module.name)\n"
         "print(*sorted(name for name in sys.modules if name.split('.')[0] in "
         "('twisted', 'zope')))\n"
@@ -46,6 +50,8 @@ ROOMS = (
     "worker",
     "catalogue",
     "manifest",
+    "commands",
+    "cli",
     "encoded_manifests",
     "watch",
     "service",
@@ -61,6 +67,8 @@ ROOMS = (
 )
 # The protocols don't know each other.
 STRANGERS = {("ftp", "http"), ("wire", "service"), ("wire", "watch"), ("wire", "manifest")}
+# The command is no part of the server.
+COMMAND = {"commands", "cli"}
 
 
 def imports() -> dict[str, set[str]]:
@@ -83,6 +91,7 @@ def test_arrows_run_downwards_only() -> None:
             below = other.split(".")[1]
             assert ROOMS.index(below) <= ROOMS.index(room), f"{module} imports {other}"
             assert (room, below) not in STRANGERS, f"{module} imports {other}"
+            assert room in COMMAND or below not in COMMAND, f"{module} imports {other}"
 
 
 def test_no_module_imports_itself_by_a_detour() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from twisted.internet.task import Clock
-from twisted.logger import globalLogPublisher
+from twisted.logger import formatEvent, globalLogPublisher
 
 from otaserver.catalogue.first_offers import FirstOffers
 from otaserver.catalogue.hash_store import HashStore
@@ -102,7 +102,7 @@ def test_a_root_that_goes_away_is_reported_once_and_the_picture_kept(
     assert newest(watch) == "2.0"
 
 
-def test_a_problem_is_said_once_and_again_when_it_comes_back(
+def test_a_problem_is_said_once_and_when_it_is_mended_and_when_it_comes_back(
     small_tree: Path, logged: list[dict[str, Any]]
 ) -> None:
     watch, clock = watching(small_tree)
@@ -116,7 +116,20 @@ def test_a_problem_is_said_once_and_again_when_it_comes_back(
         clock.advance(2.1)
         link.unlink()
         clock.advance(2.1)
-    assert len([e for e in logged if e.get("problem", "").startswith("link ")]) == 2
+    said = [
+        (event["log_level"].name, formatEvent(event))
+        for event in logged
+        if event.get("problem", "").startswith("link ")
+    ]
+    wrong = "link is a link to something that is not served, and is left out"
+    assert (
+        said
+        == [
+            ("warn", f"{wrong}: copy what it leads to."),
+            ("info", f"No longer: {wrong}."),
+        ]
+        * 2
+    )
 
 
 def test_what_is_offered_is_logged_when_it_changes(

@@ -31,6 +31,11 @@ class Problem:
     what: str
     remedy: str = ""
 
+    @property
+    def advice(self) -> str:
+        """The remedy as a sentence of its own; empty if there is none."""
+        return f"{self.remedy[0].upper()}{self.remedy[1:]}." if self.remedy else ""
+
     def __str__(self) -> str:
         """The problem as a sentence, without its full stop."""
         remedy = f": {self.remedy}" if self.remedy else ""

@@ -27,7 +27,7 @@ from types import MappingProxyType
 
 from otaserver.catalogue.first_offers import FirstOffers
 from otaserver.catalogue.hash_store import HashStore
-from otaserver.catalogue.hashing import hash_file
+from otaserver.catalogue.hashing import hash_file, leave_unhashed
 from otaserver.catalogue.inspection import (
     changed_release,
     inspected_firmware,
@@ -78,6 +78,8 @@ class Scanner:
         roots: the folders of a device that releases may have files in.
         first_offers: the store that keeps what releases contained at first; None for not
             comparing them with that.
+        reads_content: whether files are hashed; otherwise they are only opened, and hashes
+            and content ids mean nothing. What is offered does not depend on them.
         wall_s: the clock that file times are taken from, in seconds since 1970.
         monotonic_s: a clock that is never set, in seconds.
     """
@@ -89,12 +91,14 @@ class Scanner:
         settle_s: float,
         roots: Iterable[str] = DEFAULT_ROOTS,
         first_offers: FirstOffers | None = None,
+        reads_content: bool = True,
         wall_s: Callable[[], float] = time.time,
         monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self._root = root
         self._hashes = hashes
         self._first_offers = first_offers
+        self._reads_content = reads_content
         self._roots = tuple(roots)
         self._settling = Settling(settle_s, wall_s, monotonic_s)
 
@@ -114,7 +118,15 @@ class Scanner:
             ScanError: the root can't be read.
         """
         walker = TreeWalker(self._root, check)
-        run = _Run(walker, self._hashes, self._first_offers, self._settling, self._roots, check)
+        run = _Run(
+            walker,
+            self._hashes,
+            self._first_offers,
+            self._reads_content,
+            self._settling,
+            self._roots,
+            check,
+        )
         try:
             top = walker.walk_one("")
         except OSError as error:
@@ -142,6 +154,7 @@ class _Run:
     walker: TreeWalker
     hashes: HashStore
     first_offers: FirstOffers | None
+    reads_content: bool
     settling: Settling
     roots: tuple[str, ...]
     check: Callable[[], None]
@@ -327,8 +340,9 @@ class _Run:
         self.check()
         hashes = self.hashes.get(path, stamp)
         if hashes is None:
+            hashed = hash_file if self.reads_content else leave_unhashed
             try:
-                hashes = hash_file(self.walker.absolute(path), stamp, self.check)
+                hashes = hashed(self.walker.absolute(path), stamp, self.check)
             except OSError as error:
                 self.walker.add_problem(
                     path,

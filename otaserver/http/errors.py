@@ -9,6 +9,7 @@ from otaserver.catalogue.paths import BadPath
 from otaserver.catalogue.stamps import FileChanged, FileRemoved
 from otaserver.errors import OTAServerError, ServerFailed
 from otaserver.http.answers import Answer, sentence
+from otaserver.http.error_page import WayBack, error_page
 from otaserver.http.target import BadTarget
 from otaserver.manifest.update_request import BadUpdateRequest
 from otaserver.service import NothingHere, TreeNotReadYet
@@ -87,12 +88,14 @@ _REPLIES: Mapping[type[OTAServerError], _Reply] = MappingProxyType(
 )
 
 
-def error_answer(error: BaseException | None) -> Answer:
+def error_answer(error: BaseException | None, way_back: WayBack | None = None) -> Answer:
     """Tell a client about an error.
 
     Args:
         error: what went wrong; the details of an unexpected error are for the log
             only.
+        way_back: where a person can go from here; None for a client that is told in a
+            plain sentence.
 
     Returns:
         The answer, with the status of the nearest kind of error in the table.
@@ -100,5 +103,7 @@ def error_answer(error: BaseException | None) -> Answer:
     for kind in type(error).__mro__:
         reply = _REPLIES.get(kind)
         if reply is not None:
+            if way_back is not None:
+                return error_page(reply.status, str(error), way_back, reply.fields)
             return sentence(reply.status, str(error), **reply.fields)
-    return error_answer(ServerFailed())
+    return error_answer(ServerFailed(), way_back)

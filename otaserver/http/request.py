@@ -15,6 +15,7 @@ from twisted.python.failure import Failure
 from otaserver.catalogue.model import File
 from otaserver.encoded_manifests import EncodedManifest
 from otaserver.errors import OTAServerError
+from otaserver.http.accept import prefers_html
 from otaserver.http.answers import Answer, head, not_modified, partial, sentence
 from otaserver.http.channel import Channel
 from otaserver.http.conditions import (
@@ -23,6 +24,7 @@ from otaserver.http.conditions import (
     precondition,
     wanted_range,
 )
+from otaserver.http.error_page import HOME, WayBack, way_back
 from otaserver.http.errors import MethodNotAllowed, PreconditionFailed, error_answer
 from otaserver.http.routes import Route, manifest_answer
 from otaserver.http.target import parse_target
@@ -147,7 +149,17 @@ class Request:
         if self._has_begun:
             self._channel.outgoing.abort()
         else:
-            self._send_body(error_answer(failure.value))
+            self._send_body(error_answer(failure.value, self._way_back()))
+
+    def _way_back(self) -> WayBack | None:
+        """Find the way back from an error, if it is to be told on a page."""
+        if not prefers_html(self._header("Accept")):
+            return None
+        try:
+            path = parse_target(self._uri).path
+            return way_back(path, self._channel.state.server.view(path).folder)
+        except OTAServerError:
+            return HOME
 
     def _send(self, answer: Answer) -> None:
         """Send an answer, or what the request's conditions make of it."""

@@ -20,6 +20,7 @@ from otaserver.encoded_manifests import EncodedManifest
 from otaserver.http.answers import Answer, answer, sentence
 from otaserver.http.conditions import http_date
 from otaserver.http.folder_page import folder_page
+from otaserver.http.html_page import PAGE_FIELDS
 from otaserver.http.target import Target
 from otaserver.service import ManifestRequest, UpdateServer
 from otaserver.worker import Worker
@@ -31,8 +32,6 @@ _MAX_INLINE_ENTRIES = 500
 # many parts, one for every few bytes that a client sends.
 _QUESTION_BYTES = 4096
 _BYTES_PER_QUERY_BYTE = 64
-
-_PAGE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"
 
 
 class Route(NamedTuple):
@@ -125,9 +124,11 @@ class Routes:
             location = quote(f"/{folder.path}/")
             moved = HTTPStatus.MOVED_PERMANENTLY
             return sentence(moved, f"The folder is at {location}.", Location=location)
-        if len(folder.folders) + len(folder.files) <= _MAX_INLINE_ENTRIES:
-            return _page_answer(folder_page(folder))
-        return _page_answer(await self._worker.run(folder_page, folder))
+        view = self._server.view(target.path)
+        entries = len(folder.folders) + len(folder.files) + len(view.problems)
+        if entries <= _MAX_INLINE_ENTRIES:
+            return _page_answer(folder_page(view))
+        return _page_answer(await self._worker.run(folder_page, view))
 
     def _content_type(self, name: str) -> str:
         kind, encoding = self._types.guess_type(name)
@@ -153,11 +154,9 @@ def _page_answer(page: bytes) -> Answer:
     return answer(
         HTTPStatus.OK,
         {
-            "Content-Type": "text/html; charset=utf-8",
+            **PAGE_FIELDS,
             "ETag": f'"{hashlib.sha256(page).hexdigest()}"',
             "Cache-Control": "no-cache",
-            "Content-Security-Policy": _PAGE_POLICY,
-            "X-Content-Type-Options": "nosniff",
         },
         page,
     )

@@ -13,6 +13,7 @@ from otaserver.catalogue.stamps import Stamp
 from otaserver.catalogue.versions import rank_of_name as rank
 from otaserver.http.conditions import http_date
 from otaserver.http.folder_page import folder_page
+from otaserver.service import FolderView
 from tests.catalogue.finding import file_at, version_of
 from tests.support.trees import scanned, write_tree
 
@@ -119,8 +120,9 @@ def test_a_time_is_told_in_whole_seconds_rounded_down() -> None:
 def test_any_time_that_a_file_may_have_can_be_written(seconds: int) -> None:
     file = File("a", STAMP._replace(mtime_ns=seconds * 10**9), "", "")
     assert len(http_date(file.mtime_s)) == len("Sun, 06 Nov 1994 08:49:37 GMT")
-    folder = Folder("", seconds * 10**9, {}, {"a": file}, None)
-    assert b"<td>" in folder_page(Folder("", 0, {"b": folder}, {"a": file}, None))
+    inner = Folder("", seconds * 10**9, {}, {"a": file}, None)
+    folder = Folder("", 0, {"b": inner}, {"a": file}, None)
+    assert b"<td>" in folder_page(FolderView(folder, folder))
 
 
 def test_every_file_is_walked_over_once(root: Path) -> None:

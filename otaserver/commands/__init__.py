@@ -1,0 +1,1 @@
+"""The subcommands of the ``otaserver`` command, which prepare and check releases."""

@@ -27,6 +27,8 @@ class OTA:
         trial_boots: number of boots within which a new release must be confirmed.
         skip_firmware: skip firmware that the board can't take instead of failing.
         manifest_limit_bytes: size of the largest manifest accepted.
+        roots: folders beside ``flash`` and ``sd`` that releases have files for, and where
+            they are on the device, such as ``{"app": "/app"}``. ValueError if unusable.
     """
 
     def __init__(
@@ -41,11 +43,17 @@ class OTA:
         trial_boots=3,
         skip_firmware=False,
         manifest_limit_bytes=1048576,
+        roots=None,
     ):
         if board is None:
             from ota_board import find_board
 
             board = find_board()
+        self._roots = ()
+        if roots:
+            from ota_roots import add_roots
+
+            self._roots = add_roots(board, roots)
         self.board = board
         self.product = product
         self.device = device
@@ -175,7 +183,7 @@ class OTA:
             from ota_journal import write_journal
 
             header = ("ota 1", version, previous_version, str(self.trial_boots))
-            write_journal(self._recovery, header + slots)
+            write_journal(self._recovery, header + slots + self._roots)
             return True
         finally:
             _unload(*PARTS)

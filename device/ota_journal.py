@@ -22,7 +22,8 @@ def write_journal(recovery, header):
     Args:
         recovery: a Recovery.
         header: fields of the first line: format, version, previous version, boots of the
-            trial, slot of the new firmware, slot of the old firmware.
+            trial, slot of the new firmware, slot of the old firmware, and the roots that the
+            application has given, each as ``name=path``.
 
     Raises StorageError if the store is damaged, ManifestError for an unsafe boot.py.
     """

@@ -326,7 +326,8 @@ class Recovery:
     """An update once its journal is written. A power cut may interrupt any method anywhere.
 
     ``header`` has the fields of the journal's first line, None without a valid journal;
-    ``notes`` counts each kind of note; ``reason`` is why the update is rolled back. Methods
+    ``notes`` counts each kind of note; ``reason`` is why the update is rolled back; ``roots``
+    are those of the update, which the application may have added to the board's. Methods
     raise OSError if a file system fails.
 
     Args:
@@ -342,6 +343,7 @@ class Recovery:
         self.header = None
         self.notes = {}
         self.reason = None
+        self.roots = board.roots
 
     def state(self):
         """Read the journal and return "idle", "installing", "trial" or "back"."""
@@ -355,7 +357,7 @@ class Recovery:
     def absolute(self, path):
         """Return the path on the device for the path of a release."""
         root, rest = path.split("/", 1)
-        return self.board.roots[root] + "/" + rest
+        return self.roots[root] + "/" + rest
 
     def stored(self, path, sha256):
         """Return the path of a stored content.
@@ -364,7 +366,7 @@ class Recovery:
             path: of a file in the release; its content is stored on the same file system.
             sha256: of the content, in hex.
         """
-        folder = self.board.roots[path.split("/", 1)[0]]
+        folder = self.roots[path.split("/", 1)[0]]
         return "{}/{}/{}".format(folder, FOLDER, sha256[:HASH_DIGITS])
 
     def drafted(self):
@@ -505,6 +507,7 @@ class Recovery:
         """Read the journal: whether it is valid, and its notes."""
         self.header = None
         self.notes = {}
+        self.roots = self.board.roots
         if not exists(self.journal):
             return
         header = None
@@ -521,6 +524,10 @@ class Recovery:
             if not header or line != b"end\t" + digest + b"\n":
                 return
             self.header = header.decode().rstrip("\n").split("\t")
+            # Kept in the journal, so that boot.py can't have others than the update had.
+            self.roots = dict(self.roots)
+            for field in self.header[6:]:
+                self.roots.update([field.split("=", 1)])
             while line:
                 line = journal.readline()
                 note = line.rstrip(b"\n").split(b"\t", 1)
@@ -556,7 +563,7 @@ class Recovery:
             raise failure
 
     def _carry_out_one(self, fields, column, buf):
-        root = self.board.roots[fields[0].split("/", 1)[0]]
+        root = self.roots[fields[0].split("/", 1)[0]]
         if root and not exists(root):
             raise OSError("there is no {}".format(root))
         if fields[column] == NONE:
@@ -568,7 +575,7 @@ class Recovery:
         target = self.absolute(path)
         if exists(target) and os.stat(target)[6] == size and file_sha256(target, buf) == sha256:
             return
-        make_folders(target, self.board.roots[path.split("/", 1)[0]])
+        make_folders(target, self.roots[path.split("/", 1)[0]])
         copy_file(self.stored(path, sha256), target, sha256, buf)
 
     def _remove(self, path):
@@ -632,7 +639,7 @@ class Recovery:
         Args:
             kept: names of files to keep.
         """
-        for root in self.board.roots.values():
+        for root in self.roots.values():
             folder = root + "/" + FOLDER
             removed = True
             while removed:
@@ -655,7 +662,7 @@ def _is_own(name):
     return len(name) == HASH_DIGITS or name in OWN or "~" in name
 
 
-def recover(board=None, log=None, trial_s=TRIAL_S):
+def recover(board=None, log=None, trial_s=TRIAL_S, roots=None):
     """Continue an update that a reset interrupted; called first thing in boot.py.
 
     Args:
@@ -663,6 +670,8 @@ def recover(board=None, log=None, trial_s=TRIAL_S):
         log: called with each message, one line of text.
         trial_s: seconds after which the device resets unless the release on trial has been
             confirmed; 0 for never.
+        roots: those given to OTA; not needed, as an update keeps its own in the journal, and
+            uses them even if these differ, which is logged.
 
     Returns "idle", "trial" while a release is waiting for confirm(), or "failed". Never
     raises, as the device must start: errors are logged and left to the next boot, which
@@ -672,6 +681,10 @@ def recover(board=None, log=None, trial_s=TRIAL_S):
     recovery = state = None
     try:
         recovery = Recovery(board or find_board(), log)
+        if roots and recovery.state() != "idle":
+            for name in roots:
+                if recovery.roots.get(name) != roots[name]:
+                    log("update: {} is not where boot.py says".format(name))
         state = recovery.at_boot()
     except Exception as error:
         log("update: recovery failed: {}".format(repr(error)))

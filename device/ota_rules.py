@@ -59,9 +59,16 @@ def checked_path(path, roots):
     parts = path.split("/")
     if len(parts) < 2 or parts[0] not in roots:
         raise ManifestError("has a path outside the roots: {}".format(path[:80]))
+    own = roots[parts[0]]
     first = parts[1].lower()
     # If flash is mounted at "/", a folder sd in it is the card's mount point.
-    if first == FOLDER or (not roots[parts[0]] and first in roots):
+    forbidden = first == FOLDER or (not own and first in roots)
+    place = (own + path[path.find("/") :] + "/").lower()
+    for folder in roots.values():
+        # The same file would have two names, which nothing else would notice.
+        if len(folder) > len(own) and place.startswith(folder.lower() + "/"):
+            forbidden = True
+    if forbidden:
         raise ManifestError("has a forbidden path: {}".format(path[:80]))
     # A name that FAT can't store must be refused now, not in the middle of an install.
     if len(path.encode()) > LONGEST_PATH_BYTES or any(_impossible(part) for part in parts):

@@ -30,8 +30,12 @@ class Store:
 
     def check_space(self):
         """Raise SpaceError if the update or its rollback does not fit."""
+        needs = {}
         for root, folder in self._recovery.board.roots.items():
-            need, free = self._need_bytes(root, folder)
+            need, free, file_system = self._need_bytes(root, folder)
+            # Roots may share a file system, and its space.
+            need += needs.get(file_system, 0)
+            needs[file_system] = need
             if need > free:
                 raise SpaceError(
                     "the update needs {} bytes on {}, {} are free".format(need, root, free)
@@ -57,12 +61,14 @@ class Store:
             copy.write(record)
 
     def _need_bytes(self, root, folder):
-        """Return the bytes needed on a root at the fullest moment, and the bytes free.
+        """Return the bytes needed on a root at the fullest moment, the bytes free, and a key.
+
+        The key is the same for roots on one file system: its size, for want of a name.
 
         An update may be rolled back from any point, so each file counts with the larger of
         its two sizes; and some file systems keep the old content until the new is complete.
         """
-        stored = growth = largest = folders = entries = free = 0
+        stored = growth = largest = folders = entries = free = file_system = 0
         block = SMALLEST_BLOCK_BYTES
         before = ""
         with self._recovery.drafted() as drafted:
@@ -71,7 +77,7 @@ class Store:
                     continue
                 self._recovery.board.feed_watchdog()
                 if not entries:
-                    block, free = self._blocks(folder)
+                    block, free, file_system = self._blocks(folder)
                 entries += 1
                 size, old_size = -(-int(size) // block), -(-int(old_size) // block)
                 if sha256 != NONE:
@@ -83,10 +89,10 @@ class Store:
                 largest = max(largest, size, old_size)
                 before = path
         if not entries:
-            return 0, 0
+            return 0, 0, None
         # In addition: the journal, directory entries, and the file system's own data.
         spare = SPARE_BLOCKS + entries // 8 + folders * FOLDER_BLOCKS
-        return (stored + growth + largest + spare) * block, free
+        return (stored + growth + largest + spare) * block, free, file_system
 
     def _new_folders(self, path, before):
         """Return how many folders a path needs, not counting those of the path ``before``."""
@@ -103,7 +109,7 @@ class Store:
             stat = os.statvfs(folder or "/")
         except OSError:
             raise SpaceError("there is no file system at {}".format(folder))
-        return max(stat[0], SMALLEST_BLOCK_BYTES), stat[1] * stat[4]
+        return max(stat[0], SMALLEST_BLOCK_BYTES), stat[1] * stat[4], (stat[0], stat[2])
 
     def _stored_blocks(self, path, sha256, block):
         stored = self._recovery.stored(path, sha256)

@@ -2,14 +2,22 @@
 
 from collections.abc import Collection
 from dataclasses import replace
+from typing import BinaryIO
 
-from otaserver.catalogue.firmware_image import image_fault
+from otaserver.catalogue.firmware_image import image_breach
 from otaserver.catalogue.model import File, Firmware, Folder, Release
-from otaserver.catalogue.names import intended_firmware, intended_release, intended_version
+from otaserver.catalogue.names import intended_content, intended_firmware, intended_version
 from otaserver.catalogue.problems import Problem, Weight
-from otaserver.catalogue.release_rules import BOOT_FILE, Breach, breaches, version_breach
+from otaserver.catalogue.release_rules import (
+    BOOT_FILE,
+    Breach,
+    address_breach,
+    breaches,
+    path_breach,
+    version_breach,
+)
 from otaserver.catalogue.release_tree import release_of
-from otaserver.catalogue.stamps import FileChanged
+from otaserver.catalogue.stamps import FileChanged, open_stamped
 from otaserver.catalogue.versions import rank_of_name
 
 # As much of a boot.py is searched for the call that starts recovery.
@@ -37,7 +45,10 @@ def inspected_release(folder: Folder, roots: Collection[str], absolute_root: str
     boot = release.files.get(BOOT_FILE)
     return replace(
         release,
-        starts_recovery=boot is not None and _starts_recovery(f"{absolute_root}/{boot.path}"),
+        starts_recovery=boot is not None and _starts_recovery(boot, absolute_root),
+        refused_paths=frozenset(
+            path for path in release.files if path_breach(path, roots) is not None
+        ),
         problems=tuple(_problem(folder.path, breach) for breach in breaches(release, roots)),
     )
 
@@ -52,26 +63,18 @@ def inspected_firmware(version: str, file: File, absolute_root: str) -> Firmware
 
     Returns:
         The firmware.
+
+    Raises:
+        FileChanged: the image is no longer what it was.
     """
-    problems = []
-    breach = version_breach(version)
-    if breach is not None:
-        problems.append(_problem(file.path, breach))
-    try:
-        with open(f"{absolute_root}/{file.path}", "rb") as image:
-            fault = image_fault(image, file.size_bytes)
-    except OSError as error:
-        fault = f"can't be read: {error.strerror}"
-    if fault:
-        problems.append(
-            Problem(
-                Weight.NOT_OFFERED,
-                file.path,
-                f"{fault}, and is not offered",
-                "replace it by the image of the application alone, such as micropython.bin",
-            )
+    with _opened(file, absolute_root) as image:
+        found = (
+            version_breach(version),
+            address_breach("", file.path),
+            image_breach(image, file.size_bytes),
         )
-    return Firmware(version, rank_of_name(version), file, tuple(problems))
+    problems = tuple(_problem(file.path, breach) for breach in found if breach is not None)
+    return Firmware(version, rank_of_name(version), file, problems)
 
 
 def misnamed_file(path: str) -> Problem | None:
@@ -84,13 +87,13 @@ def misnamed_file(path: str) -> Problem | None:
         What is wrong with its name; None if it looks like neither.
     """
     name = path.rpartition("/")[2]
-    firmware, release = intended_firmware(name), intended_release(name)
+    firmware, unpacked = intended_firmware(name), intended_content(name)
     if firmware is not None:
-        what, remedy = "is not offered: firmware has another form of name", f"to {firmware}"
-        return Problem(Weight.NOT_OFFERED, path, what, f"rename it {remedy}")
-    if release is not None:
+        what = "is not offered, because its name is not that of firmware"
+        return Problem(Weight.NOT_OFFERED, path, what, f"rename it to {firmware}")
+    if unpacked is not None:
         what = "is an archive, and is not offered"
-        return Problem(Weight.NOT_OFFERED, path, what, f"unpack it into a folder {release}")
+        return Problem(Weight.NOT_OFFERED, path, what, f"unpack it, as {unpacked}")
     return None
 
 
@@ -113,6 +116,24 @@ def misnamed_release(path: str, root: str) -> Problem:
     )
 
 
+def stray_root(path: str) -> Problem:
+    """Describe a folder of a device that is in no release.
+
+    Args:
+        path: its path relative to the root, such as ``lopy4/flash``.
+
+    Returns:
+        What is wrong with it.
+    """
+    name = path.rpartition("/")[2]
+    return Problem(
+        Weight.NOT_OFFERED,
+        path,
+        "is in no release, and is not offered",
+        f"move it into one, as 1.0.1/{name} for example",
+    )
+
+
 def changed_release(path: str, files: tuple[str, ...]) -> Problem:
     """Describe a release that is no longer what it was when it was first offered.
 
@@ -132,11 +153,15 @@ def changed_release(path: str, files: tuple[str, ...]) -> Problem:
     )
 
 
-def _starts_recovery(absolute_path: str) -> bool:
+def _starts_recovery(boot: File, absolute_root: str) -> bool:
     """Look into a boot.py in the way that the device library does."""
+    with _opened(boot, absolute_root) as file:
+        return b"ota_boot" in file.read(_MAX_BOOT_BYTES)
+
+
+def _opened(file: File, absolute_root: str) -> BinaryIO:
     try:
-        with open(absolute_path, "rb") as file:
-            return b"ota_boot" in file.read(_MAX_BOOT_BYTES)
+        return open(open_stamped(f"{absolute_root}/{file.path}", file.stamp), "rb")
     except OSError as error:
         raise FileChanged from error
 
@@ -144,6 +169,7 @@ def _starts_recovery(absolute_path: str) -> bool:
 def _problem(path: str, breach: Breach) -> Problem:
     name = path.rpartition("/")[2]
     if not breach.path:
-        return Problem(Weight.NOT_OFFERED, path, breach.what, breach.remedy)
+        what = f"{breach.what}, and is not offered"
+        return Problem(Weight.NOT_OFFERED, path, what, breach.remedy)
     what = f"{breach.what}, so {name} is not offered"
     return Problem(Weight.NOT_OFFERED, f"{path}/{breach.path}", what, breach.remedy)

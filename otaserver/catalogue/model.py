@@ -74,6 +74,9 @@ class Release:
         content_id: the SHA-256 of its sorted ``HASH  path`` lines, in hexadecimal: what
             tells two contents of one version apart.
         starts_recovery: whether its ``boot.py`` starts the device library's recovery.
+        refused_paths: the paths of files that devices refuse to touch. One that has the
+            release got it in another way; asked to delete one of them, it would refuse
+            every update.
         problems: what keeps it from being offered.
     """
 
@@ -83,6 +86,7 @@ class Release:
     folders: frozenset[str] = frozenset()
     content_id: str = ""
     starts_recovery: bool = False
+    refused_paths: frozenset[str] = frozenset()
     problems: tuple[Problem, ...] = ()
 
 

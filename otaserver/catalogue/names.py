@@ -6,11 +6,17 @@ from otaserver.catalogue.versions import is_version_name
 
 # What operating systems, tools and editors leave behind, in lower case.
 LEFT_BEHIND = frozenset(
-    ("__macosx", "__pycache__", "desktop.ini", "icon\r", "pymakr.conf", "thumbs.db")
-)
+    (
+        "#recycle", "$recycle.bin", "@eadir", "__macosx", "__pycache__", "desktop.ini", "icon\r",
+        "lost+found", "pymakr.conf", "system volume information", "thumbs.db",
+    )
+)  # fmt: skip
 LEFT_BEHIND_ENDINGS = (
     "~", ".orig", ".pyc", ".pyo", ".rej", ".swo", ".swp", ".swx", "___jb_old___", "___jb_tmp___",
 )  # fmt: skip
+
+# Devices quote a version in a Python string, and send it in a request.
+NOT_IN_VERSIONS = re.compile(r"[\s'\"\\\x00-\x1f\x7f]+")
 
 # What FTP, SFTP and web clients append to the name of a file while they upload it.
 UNFINISHED_ENDINGS = (
@@ -18,12 +24,17 @@ UNFINISHED_ENDINGS = (
     ".upload", ".uploading",
 )  # fmt: skip
 
+# The folders in which rsync keeps what it has of a file, with --partial-dir (by the name
+# that its manual gives) and --delay-updates. ".in.*" is what ProFTPD and lftp make of a name.
+UNFINISHED_FOLDERS = frozenset((".rsync-partial", ".~tmp~"))
+UNFINISHED_BEGINNING = ".in."
+
 # rsync's temporary names end in six random letters and digits (mkstemp(3)). A word such
 # as "backup" or "sample" has six letters, too, but neither capitals nor digits.
 _RSYNC_NAME = re.compile(r"\..+\.(?=[a-z]*[A-Z0-9])[A-Za-z0-9]{6}", re.ASCII | re.DOTALL)
 
 _ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.xz", ".tar.bz2", ".7z", ".rar")
-_VERSION_IN_NAME = re.compile(r"(?<![A-Za-z0-9])[vV]?[0-9][^\s'\"\\]*", re.ASCII)
+_VERSION_IN_NAME = re.compile(r"(?<![A-Za-z0-9])[vV]?[0-9]\S*", re.ASCII)
 _FIRMWARE_NAME = re.compile(r"firmware_(?P<version>.+)\.bin", re.DOTALL)
 
 
@@ -54,10 +65,12 @@ def is_unfinished(name: str) -> bool:
     Returns:
         Whether an upload is going on, or has stalled.
     """
-    if name.startswith("."):
-        # ".in.*": what ProFTPD and lftp make of a name until the upload is done.
-        return name.startswith(".in.") or _RSYNC_NAME.fullmatch(name) is not None
-    return name.lower().endswith(UNFINISHED_ENDINGS)
+    return (
+        name.lower().endswith(UNFINISHED_ENDINGS)
+        or name.startswith(UNFINISHED_BEGINNING)
+        or name in UNFINISHED_FOLDERS
+        or _RSYNC_NAME.fullmatch(name) is not None
+    )
 
 
 def firmware_version(name: str) -> str | None:
@@ -75,6 +88,19 @@ def firmware_version(name: str) -> str | None:
     return match["version"]
 
 
+def plain_version(version: str) -> str:
+    """Replace what a device can't record or send in a version.
+
+    Args:
+        version: a version, or any other text.
+
+    Returns:
+        The text with a hyphen for each run of spaces, quotes, backslashes and control
+        characters, and with none at its ends.
+    """
+    return "-".join(part for part in NOT_IN_VERSIONS.split(version) if part)
+
+
 def intended_version(name: str) -> str | None:
     """Guess the version that somebody meant by a name that is none.
 
@@ -86,22 +112,26 @@ def intended_version(name: str) -> str | None:
         version in it.
     """
     for ending in _ARCHIVES:
-        name = name.removesuffix(ending)
-    joined = "-".join(re.split(r"[\s'\"\\]+", name.strip()))
-    match = _VERSION_IN_NAME.search(joined)
+        if name.lower().endswith(ending):
+            name = name[: -len(ending)]
+    match = _VERSION_IN_NAME.search(plain_version(name))
     return match[0] if match else None
 
 
-def intended_release(name: str) -> str | None:
-    """Guess the release that somebody meant by an archive, which devices can't take.
+def intended_content(name: str) -> str | None:
+    """Guess the release or firmware that somebody meant by an archive.
 
     Args:
         name: a file name, such as ``1.0.1.zip``.
 
     Returns:
-        The name of the folder to unpack it into; None if it is no such archive.
+        The name of the folder or file to unpack it into; None if it is no archive of a
+        version.
     """
-    return intended_version(name) if name.lower().endswith(_ARCHIVES) else None
+    version = intended_version(name) if name.lower().endswith(_ARCHIVES) else None
+    if version is not None and "firmware" in name.lower():
+        return f"firmware_{version}.bin"
+    return version
 
 
 def intended_firmware(name: str) -> str | None:
@@ -120,5 +150,6 @@ def intended_firmware(name: str) -> str | None:
         return None
     stem = re.sub(r"[._-]app$", "", stem, flags=re.IGNORECASE)
     # The last: others before it are dates or names of chips.
-    versions = _VERSION_IN_NAME.findall(re.sub(r"[\s_-]+", " ", stem))
+    words = re.sub(r"[_-]+", " ", plain_version(stem))
+    versions = _VERSION_IN_NAME.findall(words)
     return f"firmware_{versions[-1] if versions else 'VERSION'}.bin"

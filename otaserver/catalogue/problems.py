@@ -39,20 +39,20 @@ class Problem:
     def __str__(self) -> str:
         """The problem as a sentence, without its full stop."""
         remedy = f": {self.remedy}" if self.remedy else ""
-        return f"{printable(self.path) or 'the root'} {self.what}{remedy}"
+        return printable(f"{self.path or 'the root'} {self.what}{remedy}")
 
 
-def printable(path: str) -> str:
-    """Make a path safe to print: control characters are escaped.
+def printable(text: str) -> str:
+    """Make a text safe to print that has names of files in it.
 
     Args:
-        path: any path.
+        text: any text.
 
     Returns:
-        The path, with ``\\r`` and the like in place of what can't be printed.
+        The text, with ``\\r`` and the like in place of what can't be printed.
     """
-    if path.isprintable():
-        return path
+    if text.isprintable():
+        return text
     return "".join(
-        char if char.isprintable() else char.encode("unicode_escape").decode() for char in path
+        char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
     )

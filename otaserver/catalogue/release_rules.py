@@ -12,9 +12,10 @@ that a device has to the one that it would get, `step_breach`.
 import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from urllib.parse import quote
 
 from otaserver.catalogue.model import Release
-from otaserver.catalogue.problems import printable
+from otaserver.catalogue.names import NOT_IN_VERSIONS, plain_version
 from otaserver.catalogue.versions import is_version_name
 
 DEFAULT_ROOTS = ("flash", "sd")
@@ -22,13 +23,17 @@ DEFAULT_ROOTS = ("flash", "sd")
 MAX_PATH_BYTES = 200
 MAX_NAME_BYTES = 100
 MAX_VERSION_LENGTH = 64
+# Devices read URLs of up to 1024 bytes. A host may take 253 of them, and there are the
+# scheme, the port, and the start of the path that a proxy may add.
+MAX_ADDRESS_BYTES = 700
 
 # FAT stores no name with one of these; "~" marks its alternative short names.
 _NOT_ON_FAT = re.compile(r'[\\:*?"<>|~]')
-_NOT_IN_VERSIONS = re.compile(r"[\s'\"\\\x00-\x1f\x7f]")
 
 # What a device needs to start recovery at boot; an update can't remove it.
 BOOT_FILE = "flash/boot.py"
+# What the device library records versions in; it passes over a release's own.
+VERSION_RECORD = "flash/OTA_VERSION.py"
 _RECOVERY = ("ota_boot.", "ota_recovery.")
 _RESERVED = "ota_prev."
 
@@ -56,18 +61,17 @@ def version_breach(version: str) -> Breach | None:
         version: that of a release or firmware.
 
     Returns:
-        The rule that it breaks, if any.
+        The rule that it breaks, if any; the remedy has a better version in it.
     """
     if len(version) > MAX_VERSION_LENGTH:
         return Breach(
             "", f"has a version of more than {MAX_VERSION_LENGTH} characters", "shorten it"
         )
-    if _NOT_IN_VERSIONS.search(version):
-        better = printable(_NOT_IN_VERSIONS.sub("-", version))
+    if NOT_IN_VERSIONS.search(version):
         return Breach(
             "",
             "has a version with a space, a quote, a backslash or a control character",
-            f"rename it, to {better} for example",
+            f"change the version, to {plain_version(version)} for example",
         )
     return None
 
@@ -86,8 +90,8 @@ def breaches(release: Release, roots: Collection[str] = DEFAULT_ROOTS) -> Iterat
     if version is not None:
         yield version
     seen = set()
-    for path in release.files:
-        breach = _path_breach(path, roots)
+    for path, file in release.files.items():
+        breach = path_breach(path, roots) or address_breach(path, file.path)
         if breach is not None and breach.what not in seen:
             seen.add(breach.what)
             yield breach
@@ -114,19 +118,57 @@ def step_breach(old: Release, new: Release) -> Breach | None:
     )
 
 
-def _path_breach(path: str, roots: Collection[str]) -> Breach | None:
+def address_breach(path: str, path_on_server: str) -> Breach | None:
+    """Check the address that devices have to fetch a file from.
+
+    Args:
+        path: the file's path in the release; empty for firmware.
+        path_on_server: its path relative to the release tree's root.
+
+    Returns:
+        The rule that it breaks, if any.
+    """
+    if len(quote(path_on_server)) <= MAX_ADDRESS_BYTES:
+        return None
+    return Breach(
+        path,
+        f"has an address of more than {MAX_ADDRESS_BYTES} bytes, once it is percent-encoded",
+        "shorten the names along its path",
+    )
+
+
+def path_breach(path: str, roots: Collection[str]) -> Breach | None:
+    """Check a path that devices have to write to.
+
+    Args:
+        path: the path in the release.
+        roots: the folders of a device that it may be in.
+
+    Returns:
+        The first rule that it breaks, if any.
+    """
     parts = path.split("/")
     if parts[0] not in roots or len(parts) < 2:
         return _outside_roots(path, parts, roots)
-    if parts[1].lower() in roots:
+    return _reserved(path, parts, roots) or _not_on_fat(path, parts)
+
+
+def _reserved(path: str, parts: list[str], roots: Collection[str]) -> Breach | None:
+    if parts[1].lower() in {root.lower() for root in roots}:
         return Breach(
             path,
             f"has {parts[1]} directly inside {parts[0]}, where some boards mount another file "
             "system",
             f"rename {parts[1]}",
         )
-    if parts[-1].lower().startswith(_RESERVED):
+    record = "/".join(parts[:2])
+    is_record = record.lower() == VERSION_RECORD.lower() and path != VERSION_RECORD
+    if is_record or parts[-1].lower().startswith(_RESERVED):
         return Breach(path, "has a name that the device library keeps for itself", "rename it")
+    return None
+
+
+def _not_on_fat(path: str, parts: list[str]) -> Breach | None:
     if len(path.encode()) > MAX_PATH_BYTES:
         return Breach(path, f"has a path of more than {MAX_PATH_BYTES} bytes", "shorten it")
     for name in parts[1:]:
@@ -140,7 +182,8 @@ def _path_breach(path: str, roots: Collection[str]) -> Breach | None:
 
 
 def _outside_roots(path: str, parts: list[str], roots: Collection[str]) -> Breach:
-    listed = " and ".join(f"{root}/" for root in roots)
+    *others, last = (f"{root}/" for root in roots)
+    listed = f"{', '.join(others)} and {last}" if others else last
     if len(parts) > 2 and is_version_name(parts[0]) and parts[1] in roots:
         return Breach(
             path, "is in a release inside the release", f"move the content of {parts[0]} up"
@@ -155,7 +198,7 @@ def _outside_roots(path: str, parts: list[str], roots: Collection[str]) -> Breac
 def _case_clash(release: Release) -> Breach | None:
     """Two names that FAT takes for one, as files or as folders."""
     seen: dict[str, str] = {}
-    for path in (*release.folders, *release.files):
+    for path in (*sorted(release.folders), *release.files):
         other = seen.setdefault(path.lower(), path)
         if other != path:
             return Breach(

@@ -34,6 +34,7 @@ from otaserver.catalogue.inspection import (
     inspected_release,
     misnamed_file,
     misnamed_release,
+    stray_root,
 )
 from otaserver.catalogue.model import (
     MANIFEST_NAME,
@@ -45,7 +46,7 @@ from otaserver.catalogue.model import (
     ReleaseTree,
 )
 from otaserver.catalogue.names import firmware_version
-from otaserver.catalogue.problems import Weight
+from otaserver.catalogue.problems import Problem, Weight
 from otaserver.catalogue.release_rules import DEFAULT_ROOTS
 from otaserver.catalogue.release_tree import release_tree, tree_problems
 from otaserver.catalogue.settling import Settling
@@ -197,19 +198,26 @@ class _Run:
         except OSError as error:
             self.walker.add_problem(path, f"can't be read: {error.strerror}", _LET_READ)
             return None
-        inside = [root for root in self.roots if root in walked.folder_names]
-        if inside:
-            return self._misnamed(walked, inside[0], previous)
-        return self.tree_folder(walked, previous)
-
-    def _misnamed(self, walked: WalkedFolder, root: str, previous: Folder | None) -> Folder | None:
-        """Serve what has the form of a release file by file, and without a manifest.
-
-        The manifest of an empty product would tell its devices that they are up to date.
-        """
-        self.walker.problems.append(misnamed_release(walked.path, root))
-        folder, _ = self._release(walked.path, walked.ancestors, previous, None)
+        problem = self._misplaced(walked)
+        if problem is None:
+            return self.tree_folder(walked, previous)
+        # Served file by file, and without a manifest: that of an empty product would tell
+        # its devices that they are up to date.
+        self.walker.problems.append(problem)
+        folder, _ = self._whole(path, ancestors, previous)
         return folder
+
+    def _misplaced(self, walked: WalkedFolder) -> Problem | None:
+        """Find out whether a folder was meant to be a release, or a part of one."""
+        if any(map(is_version_name, walked.folder_names)) or any(
+            firmware_version(name) is not None for name in walked.files
+        ):
+            return None  # a product
+        inside = next((root for root in self.roots if root in walked.folder_names), None)
+        if inside is not None:
+            return misnamed_release(walked.path, inside)
+        is_root = walked.path.rpartition("/")[2] in self.roots
+        return stray_root(walked.path) if is_root else None
 
     def _release(
         self,
@@ -219,18 +227,9 @@ class _Run:
         known: Release | None,
     ) -> tuple[Folder | None, Release | None]:
         """Read a release; while it is changing, keep it as it was in the previous catalogue."""
-        try:
-            walked = self.walker.walk_whole(path, ancestors)
-            if self._is_being_uploaded(walked):
-                return previous, known
-            if not self.settling.is_settled(path, walked.changed_ns()):
-                self.unsettled = True
-                return previous, known
-            folder = self._inside_release(walked, previous)
-        except FileChanged:
-            self.unsettled = True
+        folder, walked = self._whole(path, ancestors, previous)
+        if folder is None or walked is None:
             return previous, known
-        self.hashes.commit()
         if not walked.is_complete:
             # If part of a release were offered, devices would delete the rest.
             self.walker.add_problem(
@@ -249,6 +248,22 @@ class _Run:
             self.walker.add_problem(path, "has no files, and is not offered", "copy them into it")
             return folder, None
         return folder, release
+
+    def _whole(
+        self, path: str, ancestors: Ancestors, previous: Folder | None
+    ) -> tuple[Folder | None, WalkedFolder | None]:
+        """Read all of a folder; while it is changing, the previous one, and no walk."""
+        try:
+            walked = self.walker.walk_whole(path, ancestors)
+            if not self._is_being_uploaded(walked):
+                if self.settling.is_settled(path, walked.changed_ns()):
+                    folder = self._inside_release(walked, previous)
+                    self.hashes.commit()
+                    return folder, walked
+                self.unsettled = True
+        except FileChanged:
+            self.unsettled = True
+        return previous, None
 
     def _is_being_uploaded(self, walked: WalkedFolder) -> bool:
         """Report the first file whose upload has not come to its end."""
@@ -275,13 +290,21 @@ class _Run:
                 self.walker.problems.append(changed_release(where, changed))
 
     def _firmwares(self, files: Iterable[File], previous: Folder | None) -> Iterator[Firmware]:
-        known = {f.file: f for f in previous.tree.firmwares} if previous and previous.tree else {}
+        known = (
+            {f.version: f for f in previous.tree.firmwares} if previous and previous.tree else {}
+        )
         for file in files:
             version = firmware_version(file.name)
-            if version is not None:
-                yield known.get(file) or inspected_firmware(
-                    version, file, self.walker.absolute("")
-                )
+            if version is None:
+                continue
+            firmware = known.get(version)
+            if firmware is None or firmware.file != file:
+                try:
+                    firmware = inspected_firmware(version, file, self.walker.absolute(""))
+                except FileChanged:
+                    self.unsettled = True
+            if firmware is not None:
+                yield firmware
 
     def _inside_release(self, walked: WalkedFolder, previous: Folder | None) -> Folder:
         folders = {

@@ -203,7 +203,8 @@ class TreeWalker:
         target = os.path.realpath(self.absolute(path))
         if not target.startswith(self._root + "/"):
             return False
-        return all(map(is_part, target[len(self._root) + 1 :].split("/")))
+        names = target[len(self._root) + 1 :].split("/")
+        return all(is_part(name) and not is_unfinished(name) for name in names)
 
     def _is_one_link_too_many(self, path: str) -> bool:
         self._linked_folders += 1

@@ -23,7 +23,8 @@ class Difference:
     """What turns one release into another.
 
     Attributes:
-        delete: the paths on the device that only the old release has.
+        delete: the paths on the device that only the old release has, without those that
+            no device would touch.
         new, update: the files that the old release does not have, and those that
             it has with different content, in order of path.
     """
@@ -47,6 +48,7 @@ def difference(old: Release | None, new: Release, is_repair: bool = False) -> Di
         What to delete and what to install.
     """
     old_files = old.files if old is not None else {}
+    refused_paths = old.refused_paths if old is not None else frozenset()
     added = []
     changed = []
     for path, file in new.files.items():
@@ -54,5 +56,6 @@ def difference(old: Release | None, new: Release, is_repair: bool = False) -> Di
             added.append(FileToInstall(path, file))
         elif is_repair or old_files[path].sha256 != file.sha256:
             changed.append(FileToInstall(path, file))
-    delete = tuple(path for path in old_files if path not in new.files)
+    gone = (path for path in old_files if path not in new.files)
+    delete = tuple(path for path in gone if path not in refused_paths)
     return Difference(delete, tuple(added), tuple(changed))

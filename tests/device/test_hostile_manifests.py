@@ -1,7 +1,6 @@
 """Manifests that ask for what no update may do, or that are none."""
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +8,7 @@ import pytest
 
 from tests.device.conftest import raw_server
 from tests.support.device import Device
+from tests.support.file_names import FoldingOS
 from tests.support.library import DictionaryOTA, QuickBoard, Reset, ota_recovery
 from tests.support.update_tree import FIRMWARE, NEW, OLD, content_entry, contents, manifest
 
@@ -260,25 +260,6 @@ def test_paths_that_are_others_where_flash_is_the_root(path: str) -> None:
     with pytest.raises(ota_errors.ManifestError):
         ota_rules.checked_path(path, roots)
     assert ota_rules.checked_path(path, {"flash": "/flash", "sd": "/sd"}) == path
-
-
-class FoldingOS:
-    """``os`` of a device whose file system finds a name under whatever letters, as FAT does."""
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(os, name)
-
-    def stat(self, path: str) -> os.stat_result:
-        return os.stat(as_listed(path))
-
-
-def as_listed(path: str) -> str:
-    found = ""
-    for part in str(path).split("/")[1:]:
-        names = os.listdir(found or "/") if os.path.isdir(found or "/") else []
-        same = [name for name in names if name.lower() == part.lower()]
-        found += "/" + (same[0] if same else part)
-    return found
 
 
 @pytest.fixture

@@ -216,6 +216,12 @@ def test_every_url_of_a_manifest_leads_to_the_file_it_promises(bench_of: MakeBen
         assert len(answer.body) == entry["size"]
 
 
+def test_a_release_whose_name_is_no_version_has_no_manifest(bench_of: MakeBench) -> None:
+    bench = bench_of({"latest/flash/main.py": b"x", "1.0/flash/main.py": b"x"})
+    assert bench.ask("/latest/manifest.json?current_ver=1.0").status == 404
+    assert bench.ask("/latest/flash/main.py").status == 200
+
+
 @pytest.mark.parametrize("size", [0, 1, 65535, 65536, 65537, (1 << 18) + 1, 3_000_000])
 def test_files_of_any_size_arrive_whole(bench_of: MakeBench, size: int) -> None:
     content = os.urandom(size)

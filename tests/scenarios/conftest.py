@@ -31,6 +31,7 @@ TREE = {
     ".secret": b"secret\n",
     "lopy4/2.0.0/flash/main.py": b"lopy4\n",
     "texts/readme.txt": b"no version here\n",
+    "latest/flash/main.py": b"a release whose name is no version\n",
     "weird/1.0.0/flash/a": b"1\n",
     "weird/1.0.0-rc1/flash/a": b"2\n",
     "weird/v2/flash/a": b"3\n",

@@ -56,6 +56,16 @@ class TestManifests:
         assert got["update"] == got["delete"] == []
         assert len(got["new"]) == 7
 
+    @pytest.mark.parametrize("query", ["", "?current_ver=1.0.0"])
+    def test_a_release_whose_name_is_no_version_has_none(
+        self, transport: Transport, query: str
+    ) -> None:
+        """Told ``null``, its devices would believe that they are current."""
+        with pytest.raises(Refused, match=NOTHING):
+            manifest(transport, query, "latest/")
+        assert transport.names(b"latest") == ["flash"]
+        assert transport.get(b"latest/flash/main.py") == TREE["latest/flash/main.py"]
+
     @pytest.mark.parametrize("version", ["0.9", "0.9-weird", "abc", "1.0.0%2Blocal"])
     def test_unknown_versions(self, transport: Transport, version: str) -> None:
         got = manifest(transport, f"?current_ver={version}")
@@ -147,7 +157,7 @@ class TestFiles:
 
     def test_listings(self, transport: Transport) -> None:
         assert set(transport.names(b"")) == {
-            "1.0.0", "1.0.1", "lopy4", "texts", "weird", "manifest.json",
+            "1.0.0", "1.0.1", "latest", "lopy4", "texts", "weird", "manifest.json",
             "firmware_1.0.0.bin", "firmware_1.0.1.bin",
         }  # fmt: skip
         assert set(transport.names(b"1.0.1/sd")) == {NAME, "a#c%d", "[b];{c}"}

@@ -34,6 +34,21 @@ def esp_image(version: str, payload: bytes = b"") -> bytes:
     return image + hashlib.sha256(image).digest()
 
 
+def full_flash_image(table_offset: int, application_offset: int, partitions: int = 3) -> bytes:
+    """Build what is written over a serial port: bootloader, partition table, application."""
+    rows = [
+        struct.pack("<2sBBII16sI", b"\xaa\x50", 0, number, 0x10000 << number, 0x10000, b"", 0)
+        for number in range(partitions)
+    ]
+    table = b"".join(rows)
+    table += b"\xeb\xeb" + b"\xff" * 14 + hashlib.md5(table, usedforsecurity=False).digest()
+    image = bytearray(b"\xff" * application_offset)
+    bootloader = esp_image("bootloader", bytes(9000))
+    image[: len(bootloader)] = bootloader
+    image[table_offset : table_offset + len(table)] = table
+    return bytes(image) + esp_image("1.0.1", bytes(20_000))
+
+
 if __name__ == "__main__":
     for version in sys.argv[2:]:
         payload = hashlib.shake_256(version.encode()).digest(12_000)

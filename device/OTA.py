@@ -31,6 +31,9 @@ class OTA:
             they are on the device, such as ``{"app": "/app"}``. ValueError if unusable.
     """
 
+    # Of the class, as most devices have none: another attribute would cost them memory.
+    _roots = ()
+
     def __init__(
         self,
         board=None,
@@ -49,7 +52,6 @@ class OTA:
             from ota_board import find_board
 
             board = find_board()
-        self._roots = ()
         if roots:
             from ota_roots import add_roots
 

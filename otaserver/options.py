@@ -10,6 +10,7 @@ from typing import Any
 
 from twisted.python import usage
 
+from otaserver.catalogue.release_rules import DEFAULT_ROOTS, is_root_name
 from otaserver.http.target import BadTarget, checked_host
 from otaserver.startup import CannotStart, check_log_file, check_root, check_state
 
@@ -61,6 +62,12 @@ class Options(usage.Options):
         _number(
             "settle", 2.0, "How long a release must have been left unchanged before it is offered."
         ),
+        [
+            "roots",
+            None,
+            ",".join(DEFAULT_ROOTS),
+            "The folders of a device that releases may have files in, separated by commas.",
+        ],
         _number("poll", 2.0, "The time between two scans of the tree.", 0.1),
         ["state", None, ".otaserver", "The folder for hashes, which are kept across restarts."],
         ["access-log", None, "", "A file for the access log, instead of Twisted's log."],
@@ -160,6 +167,7 @@ class Options(usage.Options):
         _check_public_url(self["public-url"])
         _check_public_address(self["ftp-public-address"])
         self["ftp-passive-ports"] = _ports(self["ftp-passive-ports"])
+        self["roots"] = _roots(self["roots"])
         if not self["http"] and not self["ftp"]:
             raise CannotStart("there is nothing to serve: --http and --ftp are both empty")
 
@@ -180,6 +188,13 @@ def _ports(text: str) -> range:
     if not (first.isdecimal() and last.isdecimal() and 0 < int(first) <= int(last) < 65536):
         raise CannotStart(f"--ftp-passive-ports {text!r} is not a range such as 30000-30999")
     return range(int(first), int(last) + 1)
+
+
+def _roots(text: str) -> tuple[str, ...]:
+    roots = tuple(text.split(","))
+    if not all(map(is_root_name, roots)) or len({root.lower() for root in roots}) < len(roots):
+        raise CannotStart(f"--roots {text!r} is not a list of different names such as flash,sd")
+    return roots
 
 
 def _check_public_address(address: str) -> None:

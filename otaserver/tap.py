@@ -98,6 +98,7 @@ def _watch(options: Options, reactor: Any, worker: Worker) -> CatalogueWatch:
         open_first_offers=lambda: FirstOffers(options["state"] / "releases.sqlite3", _warn),
         root=options["root"],
         settle_s=options["settle"],
+        roots=options["roots"],
         poll_s=options["poll"],
     )
 

@@ -1,7 +1,7 @@
 """Keeping the catalogue up to date with the disk while the server runs."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 
 from twisted.application.service import Service
@@ -12,6 +12,7 @@ from otaserver.catalogue.first_offers import FirstOffers
 from otaserver.catalogue.hash_store import HashStore
 from otaserver.catalogue.model import Catalogue, Folder
 from otaserver.catalogue.problems import Problem
+from otaserver.catalogue.release_rules import DEFAULT_ROOTS
 from otaserver.catalogue.scan import ScanCancelled, ScanError, Scanner
 from otaserver.worker import Clock, DelayedCall, Worker
 
@@ -35,6 +36,7 @@ class CatalogueWatch(Service):
             offered, in seconds.
         poll_s: the time between the end of one scan and the start of the next, in
             seconds; longer if scans take long.
+        roots: the folders of a device that releases may have files in.
 
     Attributes:
         catalogue: the latest catalogue; None until the first scan is done.
@@ -51,6 +53,7 @@ class CatalogueWatch(Service):
         root: str,
         settle_s: float,
         poll_s: float,
+        roots: Collection[str] = DEFAULT_ROOTS,
     ) -> None:
         self.catalogue: Catalogue | None = None
         self._clock = clock
@@ -60,6 +63,7 @@ class CatalogueWatch(Service):
         self._root = root
         self._settle_s = settle_s
         self._poll_s = poll_s
+        self._roots = roots
         self._listeners: list[Callable[[], None]] = []
         self._stopping = threading.Event()
         self._next: DelayedCall | None = None
@@ -86,7 +90,7 @@ class CatalogueWatch(Service):
         self._hashes = self._open_hashes()
         self._first_offers = self._open_first_offers()
         self._scanner = Scanner(
-            self._root, self._hashes, self._settle_s, first_offers=self._first_offers
+            self._root, self._hashes, self._settle_s, self._roots, self._first_offers
         )
         self._scan()
 

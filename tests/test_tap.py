@@ -64,6 +64,7 @@ def test_the_defaults(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert options["root"] == str(root.with_name("releases"))
     assert options["http"] == "tcp:8000"
     assert options["settle"] == 2
+    assert options["roots"] == ("flash", "sd")
     assert not options["legacy"]
 
 
@@ -153,6 +154,25 @@ def test_tls_without_its_packages_says_what_to_install(
     monkeypatch.setattr("otaserver.startup.find_spec", lambda name: None)
     with pytest.raises(CannotStart, match=r"pip install 'otaserver\[tls\]'"):
         makeService(parsed(root, "--http", "tls:folder:8443", "--ftp", ""))
+
+
+@pytest.mark.parametrize(
+    ("text", "roots"),
+    [("flash,sd", ("flash", "sd")), ("app", ("app",)), ("a-1,B_2,c", ("a-1", "B_2", "c"))],
+)
+def test_roots(root: Path, text: str, roots: tuple[str, ...]) -> None:
+    assert parsed(root, "--roots", text)["roots"] == roots
+
+
+@pytest.mark.parametrize(
+    "text", ["", ",", "flash,", "flash,,sd", "a/b", ".", "..", ".git", "a b", "flash, sd", "a,A"]
+)
+def test_roots_that_are_none_are_refused(root: Path, text: str) -> None:
+    with pytest.raises(CannotStart) as caught:
+        parsed(root, "--roots", text)
+    assert str(caught.value) == (
+        f"--roots {text!r} is not a list of different names such as flash,sd"
+    )
 
 
 @pytest.mark.parametrize(

@@ -149,6 +149,13 @@ def test_what_is_offered_is_logged_when_it_changes(
     ]
 
 
+def test_releases_may_have_files_in_the_roots_that_are_given(root: Path) -> None:
+    write_tree(root, {"1.0/app/main.py": b"", "1.1/flash/main.py": b""})
+    watch, _ = watching(root, roots=("app",))
+    watch.startService()
+    assert newest(watch) == "1.0"
+
+
 def test_an_unexpected_error_is_logged_and_does_not_end_the_watch(
     small_tree: Path, logged: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:

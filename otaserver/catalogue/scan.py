@@ -26,6 +26,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from otaserver.catalogue.first_offers import FirstOffers
+from otaserver.catalogue.folders import are_same, joined, release_named, release_paths, same_or_new
 from otaserver.catalogue.hash_store import HashStore
 from otaserver.catalogue.hashing import hash_file, leave_unhashed
 from otaserver.catalogue.inspection import (
@@ -143,7 +144,7 @@ class Scanner:
         self._hashes.forget_all_but([file.path for file in root.walk()])
         if self._first_offers is not None:
             self._first_offers.forget_all_but(
-                {walker.absolute(path) for path in _release_paths(root)}
+                {walker.absolute(path) for path in release_paths(root)}
             )
         return catalogue
 
@@ -166,11 +167,11 @@ class _Run:
         folders: dict[str, Folder] = {}
         releases: list[Release] = []
         for name in walked.folder_names:
-            path = _join(walked.path, name)
+            path = joined(walked.path, name)
             before = previous.folders.get(name) if previous else None
             release = None
             if is_version_name(name):
-                known = _release_named(previous, name)
+                known = release_named(previous, name)
                 folder, release = self._release(path, walked.ancestors, before, known)
             else:
                 folder = self._product(path, walked.ancestors, before)
@@ -182,13 +183,13 @@ class _Run:
         firmwares = list(self._firmwares(files.values(), previous))
         tree = previous.tree if previous else None
         if tree is None or not (
-            _are_same(releases, tree.releases) and _are_same(firmwares, tree.firmwares)
+            are_same(releases, tree.releases) and are_same(firmwares, tree.firmwares)
         ):
             # Comparing each release with the newest takes as long as the walk.
             tree = release_tree(releases, firmwares)
         self.walker.problems += tree_problems(walked.path, tree)
         self._compare_with_first_offers(walked.path, tree)
-        return _same_or_new(walked, folders, files, tree, previous)
+        return same_or_new(walked, folders, files, tree, previous)
 
     def _product(self, path: str, ancestors: Ancestors, previous: Folder | None) -> Folder | None:
         try:
@@ -284,7 +285,7 @@ class _Run:
         for release in tree.releases:
             if release.problems:
                 continue
-            where = _join(path, release.version)
+            where = joined(path, release.version)
             changed = self.first_offers.changed_files(self.walker.absolute(where), release)
             if changed:
                 self.walker.problems.append(changed_release(where, changed))
@@ -320,14 +321,14 @@ class _Run:
             else:
                 files[name] = file
         walked.is_complete &= all(inner.is_complete for inner in walked.folders.values())
-        return _same_or_new(walked, folders, files, None, previous)
+        return same_or_new(walked, folders, files, None, previous)
 
     def _files_of_tree(self, walked: WalkedFolder, previous: Folder | None) -> dict[str, File]:
         """Read the files next to the releases; each of them settles separately."""
         known = previous.files if previous else _NO_FILES
         files: dict[str, File] = {}
         for name, stamp in walked.files.items():
-            path = _join(walked.path, name)
+            path = joined(walked.path, name)
             if name == MANIFEST_NAME:
                 self.walker.add_problem(
                     path,
@@ -359,7 +360,7 @@ class _Run:
         """
         if known is not None and known.stamp == stamp:
             return known
-        path = _join(folder_path, name)
+        path = joined(folder_path, name)
         self.check()
         hashes = self.hashes.get(path, stamp)
         if hashes is None:
@@ -376,50 +377,3 @@ class _Run:
                 return None
             self.hashes.put(path, stamp, hashes)
         return File(path, stamp, hashes.sha1, hashes.sha256)
-
-
-def _join(folder: str, name: str) -> str:
-    return f"{folder}/{name}" if folder else name
-
-
-def _are_same(items: Iterable[object], others: Iterable[object]) -> bool:
-    """Tell whether both are the same objects, in whatever order."""
-    return set(map(id, items)) == set(map(id, others))
-
-
-def _release_paths(folder: Folder) -> Iterator[str]:
-    if folder.tree is not None:
-        for release in folder.tree.releases:
-            yield _join(folder.path, release.version)
-        for inner in folder.folders.values():
-            yield from _release_paths(inner)
-
-
-def _release_named(folder: Folder | None, version: str) -> Release | None:
-    releases = folder.tree.releases if folder and folder.tree else ()
-    return next((release for release in releases if release.version == version), None)
-
-
-def _same_or_new(
-    walked: WalkedFolder,
-    folders: Mapping[str, Folder],
-    files: Mapping[str, File],
-    tree: ReleaseTree | None,
-    previous: Folder | None,
-) -> Folder:
-    """Reuse the previous folder if nothing changed, so that its parents can be reused too."""
-    if (
-        previous is not None
-        and previous.mtime_ns == walked.mtime_ns
-        and previous.folders == folders
-        and previous.files == files
-        and previous.tree == tree
-    ):
-        return previous
-    return Folder(
-        walked.path,
-        walked.mtime_ns,
-        MappingProxyType(dict(folders)),
-        MappingProxyType(dict(files)),
-        tree,
-    )

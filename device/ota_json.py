@@ -139,6 +139,8 @@ class JSONReader:
         text = bytearray()
         while True:
             self._take_plain(text)
+            if len(text) > LONGEST_STRING_BYTES:
+                raise ManifestError("has a string that is too long")
             byte = self._next()
             if byte == 0x22:
                 return self._text(text)
@@ -148,8 +150,6 @@ class JSONReader:
                 text.extend(self._escape())
             else:
                 text.append(byte)
-            if len(text) > LONGEST_STRING_BYTES:
-                raise ManifestError("has a string that is too long")
 
     def _take_plain(self, text):
         """Append the buffered bytes up to the next quote, backslash or control character."""

@@ -10,7 +10,8 @@ from typing import Any
 
 from twisted.python import usage
 
-from otaserver.catalogue.release_rules import DEFAULT_ROOTS, is_root_name
+from otaserver.catalogue.release_rules import DEFAULT_ROOTS
+from otaserver.catalogue.roots import BadRoots, parse_roots
 from otaserver.http.target import BadTarget, checked_host
 from otaserver.startup import CannotStart, check_log_file, check_root, check_state
 
@@ -191,10 +192,10 @@ def _ports(text: str) -> range:
 
 
 def _roots(text: str) -> tuple[str, ...]:
-    roots = tuple(text.split(","))
-    if not all(map(is_root_name, roots)) or len({root.lower() for root in roots}) < len(roots):
-        raise CannotStart(f"--roots {text!r} is not a list of different names such as flash,sd")
-    return roots
+    try:
+        return parse_roots(text)
+    except BadRoots as error:
+        raise CannotStart(f"--roots {error}") from error
 
 
 def _check_public_address(address: str) -> None:

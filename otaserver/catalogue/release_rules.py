@@ -20,9 +20,6 @@ from otaserver.catalogue.versions import is_version_name
 
 DEFAULT_ROOTS = ("flash", "sd")
 
-# The device library takes the same names.
-_ROOT_NAME = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
-
 MAX_PATH_BYTES = 200
 MAX_NAME_BYTES = 100
 MAX_VERSION_LENGTH = 64
@@ -55,18 +52,6 @@ class Breach:
     path: str
     what: str
     remedy: str
-
-
-def is_root_name(name: str) -> bool:
-    """Tell whether a folder of a device can have this name.
-
-    Args:
-        name: what ``--roots`` gives.
-
-    Returns:
-        Whether it consists of ASCII letters, digits, hyphens and underscores.
-    """
-    return _ROOT_NAME.fullmatch(name) is not None
 
 
 def version_breach(version: str) -> Breach | None:

@@ -75,6 +75,7 @@ class Channel(HTTPChannel):
 
     state: SiteState
     transport: Any
+    _networkProducer: Any
 
     _stall: StallDetector | None = None
     # The last Host header that was checked, and the URL made from it: clients repeat it.
@@ -146,7 +147,9 @@ class Channel(HTTPChannel):
         host = host.partition("%")[0]
         shown = f"[{host}]" if ":" in host else host
         usual_port = 443 if self.isSecure() else 80
-        return shown if port in (None, usual_port) else f"{shown}:{port}"
+        authority = shown if port in (None, usual_port) else f"{shown}:{port}"
+        # Behind a proxy, the address is what the proxy says.
+        return checked_host(authority.encode())
 
     def dataReceived(self, data: bytes) -> None:
         """Take what the client sends; the first byte after an answer starts a new deadline.
@@ -167,6 +170,9 @@ class Channel(HTTPChannel):
         """
         self.paused = True
         super().pauseProducing()
+        # Twisted's own would go on reading while a request is being answered, and so would
+        # keep whatever the client sends.
+        self._networkProducer.pauseProducing()
 
     def resumeProducing(self) -> None:
         """Answer what has arrived in the meantime."""

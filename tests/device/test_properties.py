@@ -127,3 +127,16 @@ def test_an_accepted_version_can_stand_in_a_python_string(version: str) -> None:
 @pytest.mark.parametrize("path", ["flash/main.py", "flash/lib/a b.py", "sd/gr\u00fc\u00dfe.txt"])
 def test_ordinary_paths_are_accepted(path: str) -> None:
     assert ota_rules.checked_path(path, ROOTS) == path
+
+
+@pytest.mark.parametrize("buffer_bytes", [1, 16, 512, 1000, 2000])
+@pytest.mark.parametrize(("size_bytes", "fits"), [(1024, True), (1025, False), (1500, False)])
+def test_how_long_a_string_may_be_does_not_depend_on_the_buffer(
+    buffer_bytes: int, size_bytes: int, fits: bool
+) -> None:
+    read = reader(b'"' + b"x" * size_bytes + b'"', 2000, buffer_bytes)
+    if fits:
+        assert len(read.scalar()) == size_bytes
+    else:
+        with pytest.raises(ota_errors.ManifestError, match="too long"):
+            read.scalar()

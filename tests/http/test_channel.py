@@ -129,6 +129,8 @@ def test_a_client_that_reads_nothing_is_not_answered_without_end(bench_of: MakeB
     client.wire.is_stalled = True
     client.send(get("/1.0/flash/file") * 1000)
     assert client.wire.buffered < BUFFER_BYTES + 70_000
+    # Nor is what it sends kept without end: it stays in the kernel.
+    assert not client.wire.is_reading
     client.wire.unstall()
     answers = client.answers()
     assert len(answers) == 1000

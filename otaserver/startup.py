@@ -20,6 +20,9 @@ from otaserver.trial import TrialReactor, folder_fault
 
 _LOCK_NAME = "lock"
 
+# The kinds of endpoint whose ports are tried before the server becomes a daemon.
+_TRIED = frozenset(("tcp", "tcp6", "ssl", "tls"))
+
 
 class CannotStart(OTAServerError, SystemExit):
     """The server can't start with these options.
@@ -90,14 +93,16 @@ def listen(option: str, endpoint: str, factory: Any) -> Any:
             is not installed.
     """
     _check_tls(option, endpoint)
+    failures: list[Failure] = []
     try:
-        trial: Any = serverFromString(TrialReactor(), endpoint).listen(factory)
         service = strports.service(endpoint, factory)
+        # Other kinds would use up what they are given: a socket from systemd is closed.
+        if endpoint.removeprefix("haproxy:").partition(":")[0] in _TRIED:
+            trial: Any = serverFromString(TrialReactor(), endpoint).listen(factory)
+            trial.addErrback(failures.append)
     except Exception as error:
         # Each endpoint parser raises exceptions of its own.
         raise CannotStart(f"{option} {endpoint!r} is not a valid endpoint: {error}") from error
-    failures: list[Failure] = []
-    trial.addErrback(failures.append)
     for failure in failures:
         raise CannotStart(_why_not(option, endpoint, failure.value)) from failure.value
     return service

@@ -15,7 +15,7 @@ from twisted.internet.error import CannotListenError
 
 
 class TrialReactor:
-    """What endpoints need of a reactor in order to listen: it binds a port, and lets it go."""
+    """What TCP endpoints need of a reactor to listen: it binds a port, and lets it go."""
 
     def listenTCP(
         self, port: int, factory: object, backlog: int = 50, interface: str = ""
@@ -63,32 +63,6 @@ class TrialReactor:
             CannotListenError: the port can't be bound.
         """
         return self.listenTCP(port, factory, **options)
-
-    def listenUNIX(self, address: str, factory: object, **options: object) -> object:
-        """Accept a Unix socket: whether it can be made depends on the user.
-
-        Args:
-            address: ignored, like all others.
-            factory: likewise.
-            options: likewise.
-
-        Returns:
-            Nothing of use.
-        """
-        return None
-
-    def adoptStreamPort(self, fileno: int, family: int, factory: object) -> object:
-        """Accept a socket that was passed on to this process.
-
-        Args:
-            fileno: ignored, like all others.
-            family: likewise.
-            factory: likewise.
-
-        Returns:
-            Nothing of use.
-        """
-        return None
 
 
 def folder_fault(folder: Path) -> str:

@@ -82,5 +82,5 @@ def test_options_are_handed_to_the_server(checkout: Path) -> None:
 
 def test_the_tests_say_how_long_they_take_before_they_start(checkout: Path) -> None:
     first, second = make(checkout, "test")
-    assert "4 minutes" in first
+    assert "5 minutes" in first
     assert second.startswith("python -m pytest -n auto")

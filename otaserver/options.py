@@ -1,43 +1,37 @@
 """The command line of ``twistd otaserver``, and the checks made before anything starts."""
 
-import re
+import getopt
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from difflib import get_close_matches
 from importlib.metadata import version
-from ipaddress import ip_address
 from pathlib import Path
-from typing import Any
 
 from twisted.python import usage
 
 from otaserver.catalogue.release_rules import DEFAULT_ROOTS
-from otaserver.catalogue.roots import BadRoots, parse_roots
-from otaserver.http.target import BadTarget, checked_host
-from otaserver.startup import CannotStart, check_log_file, check_root, check_state
-
-# The characters allowed in a path are those of RFC 3986, section 3.3.
-_PUBLIC_URL = re.compile(
-    r"https?://(?P<authority>[^/?#@]*)(/[A-Za-z0-9._~!$&'()*+,;=:@%/-]*)?", re.ASCII
+from otaserver.endpoints import checked_endpoint
+from otaserver.option_values import (
+    amount,
+    check_public_address,
+    count,
+    folder_from,
+    ports_from,
+    public_url_from,
+    roots_from,
+    seconds,
+    size_bytes,
 )
-
-
-def _number(
-    name: str, default: float, meaning: str, least: float = 0, kind: Callable[[str], Any] = float
-) -> list[Any]:
-    """Write the row of an option whose value is a number."""
-    expected = f"{'a whole number' if kind is int else 'a number'}, {least} or more"
-
-    def checked(text: str) -> Any:
-        try:
-            number = kind(text)
-        except ValueError:
-            number = None
-        if number is None or not least <= number < float("inf"):
-            raise CannotStart(f"--{name} {text!r} is not {expected}")
-        return number
-
-    checked.coerceDoc = f"Must be {least} or more."  # type: ignore[attr-defined]
-    return [name, None, default, meaning, checked]
+from otaserver.startup import (
+    CannotStart,
+    check_log_file,
+    check_outside,
+    check_root,
+    check_state,
+    check_state_is_free,
+    quoted,
+)
+from otaserver.trial import fault_as_user
 
 
 class Options(usage.Options):
@@ -60,7 +54,7 @@ class Options(usage.Options):
             "",
             "The start of URLs in manifests, instead of the request's host.",
         ],
-        _number(
+        seconds(
             "settle", 2.0, "How long a release must have been left unchanged before it is offered."
         ),
         [
@@ -69,56 +63,41 @@ class Options(usage.Options):
             ",".join(DEFAULT_ROOTS),
             "The folders of a device that releases may have files in, separated by commas.",
         ],
-        _number("poll", 2.0, "The time between two scans of the tree.", 0.1),
+        seconds("poll", 2.0, "The time between two scans of the tree.", 0.1),
         ["state", None, ".otaserver", "The folder for hashes, which are kept across restarts."],
         ["access-log", None, "", "A file for the access log, instead of Twisted's log."],
-        _number("cache-size", 32 << 20, "The maximum size of the cache of responses.", 0, int),
-        _number(
-            "max-connections", 2000, "The maximum number of connections; 0 for no limit.", 0, int
-        ),
-        _number(
+        size_bytes("cache-size", 32 << 20, "The maximum size of the cache of responses."),
+        count("max-connections", 2000, "The maximum number of connections; 0 for no limit."),
+        count(
             "max-per-address",
             200,
             "The maximum number of connections from one address; 0 for no limit.",
-            0,
-            int,
         ),
-        _number("request-timeout", 30.0, "How long a client may take to send a request.", 1),
-        _number("idle-timeout", 60.0, "How long a connection may be idle between requests.", 1),
-        _number("stall-timeout", 60.0, "How long a client may stay below the minimum rate.", 1),
-        _number("min-rate", 100.0, "The minimum rate, in bytes per second; 0 for none."),
+        seconds("request-timeout", 30.0, "How long a client may take to send a request.", 1),
+        seconds("idle-timeout", 60.0, "How long a connection may be idle between requests.", 1),
+        seconds("stall-timeout", 60.0, "How long a client may stay below the minimum rate.", 1),
+        amount("min-rate", 100.0, "The minimum rate, in bytes per second; 0 for none."),
         [
             "ftp-public-address",
             None,
             "",
             "The address that FTP clients are told to connect to, for a server behind NAT.",
         ],
-        [
-            "ftp-passive-ports",
-            None,
-            "49152-65535",
-            "The range of ports for passive mode.",
-        ],
-        _number(
-            "ftp-max-connections",
-            2000,
-            "The maximum number of FTP connections; 0 for no limit.",
-            0,
-            int,
+        ["ftp-passive-ports", None, "49152-65535", "The range of ports for passive mode."],
+        count(
+            "ftp-max-connections", 2000, "The maximum number of FTP connections; 0 for no limit."
         ),
-        _number(
+        count(
             "ftp-max-per-address",
             200,
             "The maximum number of FTP connections from one address; 0 for no limit.",
-            0,
-            int,
         ),
-        _number("ftp-max-command", 8192, "The maximum length of an FTP command.", 64, int),
-        _number("ftp-login-attempts", 3, "How many times a connection may try to log in.", 1, int),
-        _number("ftp-login-delay", 1.0, "The delay before a failed log-in is answered.", 1),
-        _number("ftp-login-timeout", 60.0, "How long a client may take to log in.", 1),
-        _number("ftp-idle-timeout", 300.0, "How long a session may be idle between commands.", 1),
-        _number("ftp-data-timeout", 30.0, "How long opening a data connection may take.", 1),
+        size_bytes("ftp-max-command", 8192, "The maximum length of an FTP command.", 64),
+        count("ftp-login-attempts", 3, "How many times a connection may try to log in.", 1),
+        seconds("ftp-login-delay", 1.0, "The delay before a failed log-in is answered.", 1),
+        seconds("ftp-login-timeout", 60.0, "How long a client may take to log in.", 1),
+        seconds("ftp-idle-timeout", 300.0, "How long a session may be idle between commands.", 1),
+        seconds("ftp-data-timeout", 30.0, "How long opening a data connection may take.", 1),
     ]
     optFlags = [
         ["legacy", None, "Serve the original client: absolute paths, and padded headers."],
@@ -140,8 +119,25 @@ class Options(usage.Options):
             super().parseOptions(options)
         except usage.UsageError as error:
             # Twisted would print all of the help, and the error after it.
-            why = str(error).removesuffix(".")
-            raise CannotStart(f"{why}; see twistd otaserver --help") from error
+            cause = error.__context__
+            if isinstance(cause, getopt.GetoptError):
+                raise CannotStart(self._fault_of(cause.opt)) from error
+            raise CannotStart(str(error)) from error
+
+    def parseArgs(self, *arguments: str) -> None:
+        """Refuse what follows no option.
+
+        Args:
+            arguments: what was found.
+
+        Raises:
+            CannotStart: there is something.
+        """
+        if arguments:
+            raise CannotStart(
+                f"{quoted(arguments[0])} follows no option; a folder of releases is given "
+                "as --root FOLDER"
+            )
 
     def opt_version(self) -> None:
         """Display the versions of otaserver and Twisted, and exit."""
@@ -155,52 +151,71 @@ class Options(usage.Options):
             CannotStart: the release tree can't be read, an option's value is
                 invalid, or there is nothing to serve.
         """
-        self["root"] = str(Path(self["root"]).absolute())
-        self["state"] = Path(self["state"]).absolute()
+        root = folder_from("--root", self["root"])
+        self["root"] = str(root)
+        self["state"] = folder_from("--state", self["state"])
         if self["access-log"]:
             # twistd changes the working directory before the file is opened.
             self["access-log"] = str(Path(self["access-log"]).absolute())
-        self["public-url"] = self["public-url"].rstrip("/")
-        check_root(Path(self["root"]))
-        check_state(self["state"], Path(self["root"]))
-        if self["access-log"]:
-            check_log_file(Path(self["access-log"]))
-        _check_public_url(self["public-url"])
-        _check_public_address(self["ftp-public-address"])
-        self["ftp-passive-ports"] = _ports(self["ftp-passive-ports"])
-        self["roots"] = _roots(self["roots"])
+        self["public-url"] = public_url_from(self["public-url"])
+        check_public_address(self["ftp-public-address"])
+        self["ftp-passive-ports"] = ports_from(self["ftp-passive-ports"])
+        self["roots"] = roots_from(self["roots"])
         if not self["http"] and not self["ftp"]:
             raise CannotStart("there is nothing to serve: --http and --ftp are both empty")
+        for option, path, what in self._private_paths():
+            check_outside(root, option, path, what)
+        # Without a parent, nothing is to be started: a test parses a command line.
+        daemon = self.parent or {"uid": None, "gid": None}
+        fault = fault_as_user(daemon["uid"], daemon["gid"], self._fault_of_files)
+        if fault:
+            raise CannotStart(fault)
 
+    def _private_paths(self) -> Iterator[tuple[str, Path, str]]:
+        """List what must not be served, each with its option and what it is."""
+        yield "--state", self["state"], "the state folder"
+        if self["access-log"]:
+            yield "--access-log", Path(self["access-log"]), "the access log"
+        for name in ("http", "ftp"):
+            endpoint = checked_endpoint(f"--{name}", self[name]) if self[name] else None
+            for path in endpoint.secrets() if endpoint else ():
+                yield f"--{name}", path, "the private key"
 
-def _check_public_url(url: str) -> None:
-    match = _PUBLIC_URL.fullmatch(url)
-    try:
-        if url:
-            checked_host(match["authority"].encode() if match else b"")
-    except BadTarget as error:
-        raise CannotStart(
-            f"--public-url {url!r} is not a URL such as http://ota.example.com"
-        ) from error
+    def _fault_of_files(self) -> str:
+        """Look for files and folders that the server could not use."""
+        try:
+            check_root(Path(self["root"]))
+            check_state(self["state"])
+            if self.parent is not None:
+                check_state_is_free(self["state"])
+            if self["access-log"]:
+                check_log_file(Path(self["access-log"]))
+        except CannotStart as error:
+            return str(error)
+        return ""
 
+    def _fault_of(self, name: str) -> str:
+        """Tell what is wrong with an option that could not be parsed at all."""
+        names = {long.rstrip("="): long.endswith("=") for long in self.longOpt}
+        # Like getopt, which takes the beginning of a name if it is the only one.
+        full = self.synonyms.get(name, name)
+        matches = [full] if full in names else [one for one in names if one.startswith(name)]
+        if len(name) == 1 and name not in self.synonyms:
+            matches = []
+        if len(matches) > 1:
+            return f"--{name} could be {' or '.join(f'--{one}' for one in matches)}"
+        if matches:
+            (found,) = matches
+            if not names[found]:
+                return f"--{found} takes no value"
+            meaning = self.docs[found].rstrip(".")
+            return f"--{found} needs a value: {meaning[0].lower()}{meaning[1:]}"
+        return self._fault_of_unknown(f"-{name}" if len(name) == 1 else f"--{name}", names)
 
-def _ports(text: str) -> range:
-    first, _, last = text.partition("-")
-    if not (first.isdecimal() and last.isdecimal() and 0 < int(first) <= int(last) < 65536):
-        raise CannotStart(f"--ftp-passive-ports {text!r} is not a range such as 30000-30999")
-    return range(int(first), int(last) + 1)
-
-
-def _roots(text: str) -> tuple[str, ...]:
-    try:
-        return parse_roots(text)
-    except BadRoots as error:
-        raise CannotStart(f"--roots {error}") from error
-
-
-def _check_public_address(address: str) -> None:
-    try:
-        if address:
-            ip_address(address)
-    except ValueError as error:
-        raise CannotStart(f"--ftp-public-address {address!r} is not an IP address") from error
+    def _fault_of_unknown(self, option: str, names: Iterable[str]) -> str:
+        name = option.lstrip("-")
+        if self.parent is not None and name in self.parent.synonyms:
+            return f"{option} is an option of twistd: write it before the word otaserver"
+        similar = get_close_matches(name, names, 1)
+        hint = f"; did you mean --{similar[0]}?" if similar else ""
+        return f"there is no option {quoted(option)}{hint}; see twistd otaserver --help"

@@ -26,16 +26,17 @@ class Signals(Service):
 
     def __init__(self, reactor: Any) -> None:
         self._reactor = reactor
-        self._functions: list[Callable[[], Any]] = []
+        self._functions: list[tuple[str, Callable[[], Any]]] = []
         self._is_stopping = False
 
-    def on_hang_up(self, function: Callable[[], Any]) -> None:
+    def on_hang_up(self, deed: str, function: Callable[[], Any]) -> None:
         """Register a function.
 
         Args:
+            deed: what it does, for the log.
             function: called in the reactor's thread at each SIGHUP.
         """
-        self._functions.append(function)
+        self._functions.append((deed, function))
 
     def startService(self) -> None:
         """Begin to react."""
@@ -53,8 +54,9 @@ class Signals(Service):
         self._reactor.callFromThread(self._reload)
 
     def _reload(self) -> None:
-        self.log.info("SIGHUP: reading the release tree again, and reopening the access log")
-        for function in self._functions:
+        deeds = " and ".join(deed for deed, _ in self._functions)
+        self.log.info("SIGHUP: {deeds}", deeds=deeds)
+        for _, function in self._functions:
             function()
 
     def _wrap_reactions(self) -> None:

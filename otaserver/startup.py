@@ -5,23 +5,20 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.util import find_spec
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
-from twisted.application import strports
 from twisted.application.service import MultiService
-from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import CannotListenError
-from twisted.python.failure import Failure
 
 from otaserver.errors import OTAServerError
-from otaserver.trial import TrialReactor, folder_fault
+from otaserver.trial import folder_fault
 
 _LOCK_NAME = "lock"
+_READ_WRITE = os.R_OK | os.W_OK
 
-# The kinds of endpoint whose ports are tried before the server becomes a daemon.
-_TRIED = frozenset(("tcp", "tcp6", "ssl", "tls"))
+# A longer value is cut in sentences, which stay readable.
+_MAX_QUOTED = 200
 
 
 class CannotStart(OTAServerError, SystemExit):
@@ -77,60 +74,6 @@ class Server(MultiService):
             super().startService()
 
 
-def listen(option: str, endpoint: str, factory: Any) -> Any:
-    """Make a service that listens at an endpoint.
-
-    Args:
-        option: the option that the endpoint was given with, for error messages.
-        endpoint: its description, as for Twisted's `serverFromString`.
-        factory: the protocol factory.
-
-    Returns:
-        The service.
-
-    Raises:
-        CannotStart: the description is malformed, its port is taken, or what it needs
-            is not installed.
-    """
-    _check_tls(option, endpoint)
-    failures: list[Failure] = []
-    try:
-        service = strports.service(endpoint, factory)
-        # Other kinds would use up what they are given: a socket from systemd is closed.
-        if endpoint.removeprefix("haproxy:").partition(":")[0] in _TRIED:
-            trial: Any = serverFromString(TrialReactor(), endpoint).listen(factory)
-            trial.addErrback(failures.append)
-    except Exception as error:
-        # Each endpoint parser raises exceptions of its own.
-        raise CannotStart(f"{option} {endpoint!r} is not a valid endpoint: {error}") from error
-    for failure in failures:
-        raise CannotStart(_why_not(option, endpoint, failure.value)) from failure.value
-    return service
-
-
-def _why_not(option: str, endpoint: str, error: BaseException | None) -> str:
-    cause = error.socketError if isinstance(error, CannotListenError) else error
-    reason = getattr(cause, "strerror", None) or str(cause).removeprefix("bind(): ")
-    return f"can't listen at {option} {endpoint!r}: {reason}; choose another with {option}"
-
-
-def _check_tls(option: str, endpoint: str) -> None:
-    """Point out what is easily got wrong about TLS."""
-    kind, _, rest = endpoint.partition(":")
-    if kind not in ("tls", "ssl"):
-        return
-    if find_spec("OpenSSL") is None or find_spec("service_identity") is None:
-        raise CannotStart(
-            f"{option} {endpoint!r} needs packages for TLS: pip install 'otaserver[tls]'"
-        )
-    folder, *others = rest.split(":")
-    if kind == "tls" and folder.isdecimal() and not others:
-        raise CannotStart(
-            f"{option} {endpoint!r} means a folder of certificates called {folder}, and port 443: "
-            f"write tls:FOLDER:{folder}"
-        )
-
-
 @contextmanager
 def _one_line() -> Iterator[None]:
     try:
@@ -139,6 +82,21 @@ def _one_line() -> Iterator[None]:
         # By now twistd has redirected sys.stderr to its log.
         print(f"otaserver: {error}", file=sys.__stderr__)
         raise CannotStart(str(error)) from error
+
+
+def quoted(value: str | Path) -> str:
+    """Quote what the user wrote, for a sentence.
+
+    Args:
+        value: the value of an option.
+
+    Returns:
+        The value between quotes, on one line whatever is in it, and cut if it is long.
+    """
+    text = str(value)
+    # Backslashes are left alone, which endpoints need: the user is to recognize the value.
+    text = f"'{text}'" if text.isprintable() else repr(text)
+    return text if len(text) <= _MAX_QUOTED else f"{text[:_MAX_QUOTED]}…"
 
 
 def check_root(root: Path) -> None:
@@ -154,28 +112,57 @@ def check_root(root: Path) -> None:
         with os.scandir(root):
             pass
     except OSError as error:
-        raise CannotStart(f"can't read the release tree {root}: {error.strerror}") from error
+        raise CannotStart(
+            f"can't read the release tree at --root {quoted(root)}: {error.strerror}"
+        ) from error
 
 
-def check_state(state: Path, root: Path) -> None:
+def check_outside(root: Path, option: str, path: Path, what: str) -> None:
+    """Check that a path is not below the release tree, where it would be served.
+
+    Args:
+        root: the release tree's folder.
+        option: the option that the path was given with.
+        path: the path; links in it are followed.
+        what: what is there, for the sentence.
+
+    Raises:
+        CannotStart: it is the release tree's folder, or in it.
+    """
+    if path.resolve().is_relative_to(root.resolve()):
+        raise CannotStart(
+            f"{option}: {what} {quoted(path)} is inside the release tree {quoted(root)}, "
+            "which is served to everybody: choose a place outside it"
+        )
+
+
+def check_state(state: Path) -> None:
     """Check that there can be a state folder.
 
     Args:
         state: the folder, as an absolute path; it need not exist yet.
-        root: the release tree's folder.
 
     Raises:
-        CannotStart: it can't be written to, or is inside the release tree, which is
-            served.
+        CannotStart: it, or something that is in it already, can't be written to.
     """
-    if state.resolve().is_relative_to(root.resolve()):
-        raise CannotStart(
-            f"--state {state} is inside the release tree {root}, which is served to everybody: "
-            "choose a folder outside it"
-        )
     fault = folder_fault(state)
+    if not fault and state.is_dir():
+        files = [state / _LOCK_NAME, *state.glob("*.sqlite3")]
+        closed = [path for path in files if path.exists() and not os.access(path, _READ_WRITE)]
+        fault = f"{quoted(closed[0])} is not writable" if closed else ""
     if fault:
-        raise CannotStart(f"can't keep state in {state}: {fault}")
+        raise CannotStart(f"can't keep state at --state {quoted(state)}: {fault}")
+
+
+def check_state_is_free(state: Path) -> None:
+    """Check that no other server uses a state folder, and create nothing in it.
+
+    Args:
+        state: the folder, as an absolute path; it need not exist yet.
+
+    Raises:
+        CannotStart: another server uses it.
+    """
     if (state / _LOCK_NAME).exists():
         lock_state(state).close()
 
@@ -194,17 +181,30 @@ def lock_state(state: Path) -> IO[bytes]:
     """
     try:
         state.mkdir(mode=0o700, parents=True, exist_ok=True)
-        lock = (state / _LOCK_NAME).open("ab")
+        # Not emptied yet: if it is held, it has the process that holds it.
+        lock = (state / _LOCK_NAME).open("a+b")
     except OSError as error:
-        raise CannotStart(f"can't keep state in {state}: {error.strerror}") from error
+        raise CannotStart(
+            f"can't keep state at --state {quoted(state)}: {error.strerror}"
+        ) from error
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        lock.close()
-        raise CannotStart(
-            f"another server uses the state folder {state}: choose another with --state"
-        ) from error
+    except OSError as error:
+        with lock:
+            raise CannotStart(_why_not_locked(state, lock, error)) from error
+    lock.truncate(0)
+    lock.write(b"%d\n" % os.getpid())
+    lock.flush()
     return lock
+
+
+def _why_not_locked(state: Path, lock: IO[bytes], error: OSError) -> str:
+    if not isinstance(error, BlockingIOError):
+        return f"can't lock the folder at --state {quoted(state)}: {error.strerror}"
+    lock.seek(0)
+    process = lock.readline(20).strip()
+    who = f"another server (process {int(process)})" if process.isdigit() else "another server"
+    return f"{who} uses the state folder {quoted(state)}: choose another with --state"
 
 
 def check_log_file(path: Path) -> None:
@@ -214,10 +214,14 @@ def check_log_file(path: Path) -> None:
         path: the file, as an absolute path; it need not exist yet.
 
     Raises:
-        CannotStart: its folder is missing or not writable.
+        CannotStart: its folder is missing, or one of them is not writable.
     """
-    fault = folder_fault(path.parent) if path.parent.exists() else f"{path.parent} does not exist"
-    if path.is_dir():
-        fault = "it is a folder"
+    if os.path.exists(path):
+        fault = "" if os.access(path, os.W_OK) else "it is not writable"
+        fault = "it is a folder" if path.is_dir() else fault
+    elif os.path.exists(path.parent):
+        fault = folder_fault(path.parent)
+    else:
+        fault = f"{quoted(path.parent)} does not exist"
     if fault:
-        raise CannotStart(f"can't write the access log {path}: {fault}")
+        raise CannotStart(f"can't write the access log at --access-log {quoted(path)}: {fault}")

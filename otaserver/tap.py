@@ -12,6 +12,7 @@ from twisted.logger import Logger
 from otaserver.catalogue.first_offers import FirstOffers
 from otaserver.catalogue.hash_store import HashStore
 from otaserver.encoded_manifests import EncodedManifests
+from otaserver.endpoints import listen, try_to_listen
 from otaserver.ftp.addresses import canonical
 from otaserver.ftp.factory import FTPFactory
 from otaserver.ftp.login import LoginPolicy
@@ -27,7 +28,7 @@ from otaserver.http.state import Timeouts as HTTPTimeouts
 from otaserver.options import Options as Options
 from otaserver.service import UpdateServer
 from otaserver.signals import Signals
-from otaserver.startup import Server, listen
+from otaserver.startup import Server
 from otaserver.watch import CatalogueWatch
 from otaserver.wire.access_log import AccessLogFile, TwistedAccessLog
 from otaserver.wire.events import ServedEvents
@@ -49,7 +50,7 @@ def makeService(options: Options) -> MultiService:
         The service for twistd to start.
 
     Raises:
-        CannotStart: the description of an endpoint is malformed.
+        CannotStart: an endpoint's description is malformed, or its port is taken.
     """
     from twisted.internet import reactor
 
@@ -68,7 +69,7 @@ def makeService(options: Options) -> MultiService:
 
     watch = _watch(options, reactor, scanning)
     watch.setServiceParent(service)
-    signals.on_hang_up(watch.scan_now)
+    signals.on_hang_up("scanning the release tree", watch.scan_now)
     manifests = EncodedManifests(working, options["cache-size"] // 2, bool(options["legacy"]))
     watch.on_change(manifests.clear)
     server = UpdateServer(options["root"], lambda: watch.catalogue, manifests)
@@ -85,6 +86,8 @@ def makeService(options: Options) -> MultiService:
         serving = listen("--ftp", options["ftp"], factory)
         greeting.observe("ftp", options["ftp"], serving)
         serving.setServiceParent(service)
+    # While it can still be said in one line: before twistd turns into a daemon.
+    try_to_listen({"--http": options["http"], "--ftp": options["ftp"]})
     # Last, because it tells what the others have opened.
     greeting.setServiceParent(service)
     return service
@@ -119,7 +122,7 @@ def _events(
     writing.setServiceParent(service)
     log = AccessLogFile(reactor, writing, reactor.callFromThread, Path(options["access-log"]))
     log.setServiceParent(service)
-    signals.on_hang_up(log.reopen)
+    signals.on_hang_up("reopening the access log", log.reopen)
     events.subscribe(log.add)
     return events
 

@@ -61,6 +61,8 @@ ROOMS = (
     "trial",
     "greeting",
     "startup",
+    "endpoints",
+    "option_values",
     "signals",
     "options",
     "tap",

@@ -70,6 +70,33 @@ def test_a_change_is_noticed_at_the_next_look(small_tree: Path) -> None:
     assert calls == ["1.0.1", "2.0"]
 
 
+def test_it_looks_at_once_when_told_to(small_tree: Path) -> None:
+    watch, clock = watching(small_tree)
+    watch.startService()
+    write_tree(small_tree, {"2.0/flash/main.py": b""})
+    watch.scan_now()
+    assert newest(watch) == "2.0"
+    assert len(clock.getDelayedCalls()) == 1, "and then as often as before"
+    watch.stopService()
+    watch.scan_now()
+    assert clock.getDelayedCalls() == []
+
+
+def test_told_during_a_look_it_looks_once_more_right_after(small_tree: Path) -> None:
+    worker = LateWorker()
+    watch, clock = watching(small_tree, worker=worker)
+    watch.startService()
+    watch.scan_now()
+    watch.scan_now()
+    worker.work()
+    assert worker.waiting == []
+    clock.advance(0)
+    assert len(worker.waiting) == 1
+    worker.work()
+    clock.advance(1.9)
+    assert worker.waiting == []
+
+
 def test_without_a_change_nobody_is_told_and_the_picture_stays(small_tree: Path) -> None:
     watch, clock = watching(small_tree)
     calls: list[int] = []

@@ -176,11 +176,10 @@ class UpdateServer:
                 break
             folder = inner
             product = folder if folder.tree is not None else product
-        inside = f"{folder.path}/" if folder.path else ""
         problems = tuple(
             problem
             for problem in catalogue.problems
-            if problem.path == folder.path or problem.path.startswith(inside)
+            if problem.path == folder.path or problem.path.startswith(folder.prefix)
         )
         return FolderView(folder, product, problems)
 

@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Callable
 from pathlib import Path
 
-from otaserver.catalogue.model import Release
+from otaserver.catalogue.model import Release, listing
 from otaserver.catalogue.state_database import StateDatabase
 
 # When there are more versions than this, those are forgotten that no longer exist.
@@ -92,8 +92,7 @@ class FirstOffers:
 
 
 def _packed(release: Release) -> bytes:
-    lines = [f"{file.sha256}  {path}\n" for path, file in release.files.items()]
-    return zlib.compress("".join(lines).encode())
+    return zlib.compress(listing(release.files).encode())
 
 
 def _listing(database: sqlite3.Connection, path: str) -> dict[str, str]:

@@ -7,19 +7,6 @@ from otaserver.catalogue.model import File, Folder, Release, ReleaseTree
 from otaserver.catalogue.walk import WalkedFolder
 
 
-def joined(folder: str, name: str) -> str:
-    """Join a path and a name.
-
-    Args:
-        folder: a path relative to the root; empty for the root itself.
-        name: the name of something in that folder.
-
-    Returns:
-        The path of that.
-    """
-    return f"{folder}/{name}" if folder else name
-
-
 def are_same(items: Iterable[object], others: Iterable[object]) -> bool:
     """Tell whether both are the same objects, in whatever order.
 
@@ -44,7 +31,7 @@ def release_paths(folder: Folder) -> Iterator[str]:
     """
     if folder.tree is not None:
         for release in folder.tree.releases:
-            yield joined(folder.path, release.version)
+            yield folder.prefix + release.version
         for inner in folder.folders.values():
             yield from release_paths(inner)
 

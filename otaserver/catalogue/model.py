@@ -62,6 +62,18 @@ class File:
         return shown_s(self.stamp.mtime_ns)
 
 
+def listing(files: Mapping[str, File]) -> str:
+    """Write down the content of a release; the SHA-256 of this is its content id.
+
+    Args:
+        files: its files by their path on the device, sorted.
+
+    Returns:
+        A ``HASH  path`` line for each, as ``sha256sum`` writes them.
+    """
+    return "".join(f"{file.sha256}  {path}\n" for path, file in files.items())
+
+
 @dataclass(frozen=True, slots=True)
 class Release:
     """A device's whole file system at one version.
@@ -119,6 +131,7 @@ class ReleaseTree:
         newest_firmware: the same for firmware.
         steps: what devices get that can't take the newest release in one step, by the
             version that they have: a lower release, or None for nothing.
+        problems: what keeps something in it from being offered.
     """
 
     releases: tuple[Release, ...] = ()
@@ -126,6 +139,7 @@ class ReleaseTree:
     newest_release: Release | None = None
     newest_firmware: Firmware | None = None
     steps: Mapping[str, Release | None] = field(default_factory=lambda: MappingProxyType({}))
+    problems: tuple[Problem, ...] = ()
 
     def release(self, version: str) -> Release | None:
         """Find the release that a device runs.
@@ -178,6 +192,11 @@ class Folder:
         See `shown_s`.
         """
         return shown_s(self.mtime_ns)
+
+    @property
+    def prefix(self) -> str:
+        """What the paths of everything in the folder begin with."""
+        return f"{self.path}/" if self.path else ""
 
     def walk(self) -> Iterator[File]:
         """Iterate over all files in this folder and its subfolders, at any depth.

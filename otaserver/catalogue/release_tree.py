@@ -3,10 +3,11 @@
 import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Protocol, TypeVar
 
-from otaserver.catalogue.model import Firmware, Folder, Release, ReleaseTree
+from otaserver.catalogue.model import Firmware, Folder, Release, ReleaseTree, listing
 from otaserver.catalogue.problems import Problem, Weight
 from otaserver.catalogue.release_rules import step_breach
 from otaserver.catalogue.versions import Rank, rank_of_name
@@ -33,55 +34,49 @@ def release_of(folder: Folder) -> Release:
     Returns:
         The release, with its files by their path on the device.
     """
-    inside = len(folder.path) + 1
-    files = {file.path[inside:]: file for file in folder.walk()}
+    files = {file.path.removeprefix(folder.prefix): file for file in folder.walk()}
     ordered = MappingProxyType(dict(sorted(files.items())))
     folders = frozenset(
         path[:end] for path in files for end, char in enumerate(path) if char == "/"
     )
-    listing = "".join(f"{file.sha256}  {path}\n" for path, file in ordered.items())
     return Release(
         folder.name,
         rank_of_name(folder.name),
         ordered,
         folders,
-        hashlib.sha256(listing.encode()).hexdigest(),
+        hashlib.sha256(listing(ordered).encode()).hexdigest(),
     )
 
 
-def release_tree(releases: Iterable[Release], firmwares: Iterable[Firmware]) -> ReleaseTree:
+def release_tree(
+    releases: Iterable[Release], firmwares: Iterable[Firmware], path: str = ""
+) -> ReleaseTree:
     """Sort the versions of one release tree.
 
     Args:
         releases: its complete releases.
         firmwares: its firmware images.
+        path: the path of its folder, relative to the root.
 
     Returns:
-        The sorted versions, and what is offered of them.
+        The sorted versions, what is offered of them, and why the rest is not.
     """
     ordered_releases = _in_order(releases)
     ordered_firmwares = _in_order(firmwares)
     offered = _offered(ordered_releases)
     firmware = _offered(ordered_firmwares)
-    return ReleaseTree(
+    tree = ReleaseTree(
         ordered_releases,
         ordered_firmwares,
         offered[-1] if offered else None,
         firmware[-1] if firmware else None,
         MappingProxyType(_steps(ordered_releases, offered)),
     )
+    return replace(tree, problems=tuple(_problems(path, tree)))
 
 
-def tree_problems(path: str, tree: ReleaseTree) -> list[Problem]:
-    """List what keeps something in a release tree from being offered.
-
-    Args:
-        path: the folder's path, relative to the root.
-        tree: the versions in it.
-
-    Returns:
-        The problems.
-    """
+def _problems(path: str, tree: ReleaseTree) -> list[Problem]:
+    """List what keeps something in a release tree from being offered."""
     problems = [problem for items in (tree.releases, tree.firmwares) for problem in _of(items)]
     for names in equal_versions(tree):
         problems.append(

@@ -26,7 +26,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from otaserver.catalogue.first_offers import FirstOffers
-from otaserver.catalogue.folders import are_same, joined, release_named, release_paths, same_or_new
+from otaserver.catalogue.folders import are_same, release_named, release_paths, same_or_new
 from otaserver.catalogue.hash_store import HashStore
 from otaserver.catalogue.hashing import hash_file, leave_unhashed
 from otaserver.catalogue.inspection import (
@@ -49,11 +49,11 @@ from otaserver.catalogue.model import (
 from otaserver.catalogue.names import firmware_version
 from otaserver.catalogue.problems import Problem, Weight
 from otaserver.catalogue.release_rules import DEFAULT_ROOTS
-from otaserver.catalogue.release_tree import release_tree, tree_problems
+from otaserver.catalogue.release_tree import release_tree
 from otaserver.catalogue.settling import Settling
 from otaserver.catalogue.stamps import FileChanged, Stamp
 from otaserver.catalogue.versions import is_version_name
-from otaserver.catalogue.walk import Ancestors, TreeWalker, WalkedFolder
+from otaserver.catalogue.walk import Ancestors, TreeWalker, WalkedFolder, joined
 from otaserver.errors import OTAServerError
 
 _LET_READ = "let the server read it"
@@ -186,8 +186,8 @@ class _Run:
             are_same(releases, tree.releases) and are_same(firmwares, tree.firmwares)
         ):
             # Comparing each release with the newest takes as long as the walk.
-            tree = release_tree(releases, firmwares)
-        self.walker.problems += tree_problems(walked.path, tree)
+            tree = release_tree(releases, firmwares, walked.path)
+        self.walker.problems += tree.problems
         self._compare_with_first_offers(walked.path, tree)
         return same_or_new(walked, folders, files, tree, previous)
 

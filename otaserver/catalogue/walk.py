@@ -129,7 +129,7 @@ class TreeWalker:
         with os.scandir(self.absolute(path)) as entries:
             for entry in sorted(entries, key=lambda entry: entry.name):
                 if is_unfinished(entry.name):
-                    walked.unfinished.append(_join(path, entry.name))
+                    walked.unfinished.append(joined(path, entry.name))
                 elif is_part(entry.name):
                     self._add(walked, entry)
         return walked
@@ -163,7 +163,7 @@ class TreeWalker:
         return walked
 
     def _add(self, walked: WalkedFolder, entry: os.DirEntry[str]) -> None:
-        path = _join(walked.path, entry.name)
+        path = joined(walked.path, entry.name)
         if not _is_utf8(path):
             shown = os.fsencode(path).decode(errors="backslashreplace")
             self._leave_out(shown, "is not named in UTF-8", "rename it")
@@ -233,7 +233,16 @@ class TreeWalker:
         self.add_problem(path, f"{why}, and is left out", remedy, Weight.LEFT_OUT)
 
 
-def _join(folder: str, name: str) -> str:
+def joined(folder: str, name: str) -> str:
+    """Join a path and a name.
+
+    Args:
+        folder: a path relative to the root; empty for the root itself.
+        name: the name of something in that folder.
+
+    Returns:
+        The path of that.
+    """
     return f"{folder}/{name}" if folder else name
 
 

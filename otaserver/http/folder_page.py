@@ -42,7 +42,7 @@ def folder_page(view: FolderView) -> bytes:
     if folder is product:
         title = heading = name
     else:
-        heading = folder.path[len(_inside(product)) :]
+        heading = folder.path[len(product.prefix) :]
         title = f"{heading} \N{EN DASH} {name}"
     problems = _by_entry(view)
     own = problems.pop("", [])
@@ -56,15 +56,10 @@ def folder_page(view: FolderView) -> bytes:
     return html_page(title, "\n".join(filter(None, parts)))
 
 
-def _inside(folder: Folder) -> str:
-    """What the paths in a folder begin with."""
-    return f"{folder.path}/" if folder.path else ""
-
-
 def _by_entry(view: FolderView) -> dict[str, list[Problem]]:
     """Sort problems by the entry of the folder that they are in; those of its own under ""."""
     found: defaultdict[str, list[Problem]] = defaultdict(list)
-    start = len(_inside(view.folder))
+    start = len(view.folder.prefix)
     for problem in view.problems:
         found[problem.path[start:].partition("/")[0]].append(problem)
     return found
@@ -171,7 +166,7 @@ def _reasons(folder: Folder, problems: Sequence[Problem], most: int = _MAX_REASO
         return ""
     items = []
     for problem in problems[:most]:
-        where = problem.path[len(_inside(folder)) :] or folder.name or "the root"
+        where = problem.path[len(folder.prefix) :] or folder.name or "the root"
         items.append(f"<li>{text(f'{where} {problem.what}.')} <b>{text(problem.advice)}</b></li>")
     if len(problems) > most:
         items.append(f"<li>{len(problems) - most:,} more</li>")

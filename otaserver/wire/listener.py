@@ -1,7 +1,8 @@
 """What the connections of one listening port share, whatever their protocol."""
 
-from typing import Any
+from typing import Any, Generic, Protocol, TypeVar
 
+from twisted.internet.protocol import Factory
 from twisted.internet.task import LoopingCall
 
 from otaserver.wire.connections import Connections
@@ -50,3 +51,32 @@ class Listener:
     def _tick(self) -> None:
         self.now_s = self.clock.seconds()
         self.connections.check_time(self.now_s)
+
+
+class _ListenerState(Protocol):
+    @property
+    def listener(self) -> Listener: ...
+
+
+_S = TypeVar("_S", bound=_ListenerState)
+
+
+class ListeningFactory(Factory, Generic[_S]):
+    """A factory whose connections share a state, and have their deadlines checked.
+
+    Args:
+        state: what its connections share.
+    """
+
+    noisy = False
+
+    def __init__(self, state: _S) -> None:
+        self.state = state
+
+    def startFactory(self) -> None:
+        """Start checking deadlines."""
+        self.state.listener.start()
+
+    def stopFactory(self) -> None:
+        """Stop checking deadlines."""
+        self.state.listener.stop()

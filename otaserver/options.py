@@ -64,7 +64,12 @@ class Options(usage.Options):
             "The folders of a device that releases may have files in, separated by commas.",
         ],
         seconds("poll", 2.0, "The time between two scans of the tree.", 0.1),
-        ["state", None, ".otaserver", "The folder for hashes, which are kept across restarts."],
+        [
+            "state",
+            None,
+            ".otaserver",
+            "The folder for what is kept across restarts, such as hashes.",
+        ],
         ["access-log", None, "", "A file for the access log, instead of Twisted's log."],
         size_bytes("cache-size", 32 << 20, "The maximum size of the cache of responses."),
         count("max-connections", 2000, "The maximum number of connections; 0 for no limit."),

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from otaserver.catalogue.roots import BadRoots, parse_roots
-from otaserver.http.target import BadTarget, checked_host
+from otaserver.http.base_url import BadHost, parse_host
 from otaserver.startup import CannotStart, quoted
 
 # The characters allowed in a path are those of RFC 3986, section 3.3.
@@ -100,8 +100,8 @@ def public_url_from(text: str) -> str:
     match = _PUBLIC_URL.fullmatch(url)
     try:
         if url:
-            checked_host(match["authority"].encode() if match else b"")
-    except (BadTarget, UnicodeError) as error:
+            parse_host(match["authority"].encode() if match else b"")
+    except (BadHost, UnicodeError) as error:
         raise CannotStart(
             f"--public-url {quoted(text)} is not a URL such as http://ota.example.com"
         ) from error

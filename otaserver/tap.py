@@ -13,7 +13,6 @@ from otaserver.catalogue.first_offers import FirstOffers
 from otaserver.catalogue.hash_store import HashStore
 from otaserver.encoded_manifests import EncodedManifests
 from otaserver.endpoints import listen, try_to_listen
-from otaserver.ftp.addresses import canonical
 from otaserver.ftp.factory import FTPFactory
 from otaserver.ftp.login import LoginPolicy
 from otaserver.ftp.network import ReactorNetwork
@@ -31,6 +30,7 @@ from otaserver.signals import Signals
 from otaserver.startup import Server
 from otaserver.watch import CatalogueWatch
 from otaserver.wire.access_log import AccessLogFile, TwistedAccessLog
+from otaserver.wire.addresses import canonical
 from otaserver.wire.events import ServedEvents
 from otaserver.wire.limits import ConnectionLimits
 from otaserver.wire.listener import Listener
@@ -70,7 +70,12 @@ def makeService(options: Options) -> MultiService:
     watch = _watch(options, reactor, scanning)
     watch.setServiceParent(service)
     signals.on_hang_up("scanning the release tree", watch.scan_now)
-    manifests = EncodedManifests(working, options["cache-size"] // 2, bool(options["legacy"]))
+    manifests = EncodedManifests(
+        working,
+        options["cache-size"] // 2,
+        legacy=bool(options["legacy"]),
+        varies_by_host=not options["public-url"],
+    )
     watch.on_change(manifests.clear)
     server = UpdateServer(options["root"], lambda: watch.catalogue, manifests)
 

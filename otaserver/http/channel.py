@@ -23,7 +23,6 @@ over plain TCP the server closes only its own half, reads and discards until the
 hangs up, and cuts the connection if it doesn't.
 """
 
-from collections.abc import Sequence
 from enum import Enum
 from math import inf
 from typing import Any
@@ -36,6 +35,7 @@ from twisted.web.http import HTTPChannel
 
 from otaserver.errors import OTAServerError
 from otaserver.http.answers import head
+from otaserver.http.base_url import BadHost, Reached, base_url, is_from_proxy
 from otaserver.http.errors import (
     MAX_BODY_BYTES,
     BadRequest,
@@ -44,8 +44,9 @@ from otaserver.http.errors import (
     RequestTimedOut,
     error_answer,
 )
+from otaserver.http.fields import Fields
 from otaserver.http.state import SiteState
-from otaserver.http.target import BadTarget, checked_host
+from otaserver.wire.addresses import unmapped
 from otaserver.wire.connections import Admission
 from otaserver.wire.events import Served
 from otaserver.wire.limits import TooManyConnections
@@ -78,14 +79,14 @@ class Channel(HTTPChannel):
     _networkProducer: Any
 
     _stall: StallDetector | None = None
-    # The last Host header that was checked, and the URL made from it: clients repeat it.
-    _host_header: bytes | None = None
+    # What URLs begin with, and the request's host that it was made from: clients repeat it.
+    _host_key: tuple[bytes | None, bool] | None = None
     _host_url = ""
 
     def connectionMade(self) -> None:
         """Admit the connection, or turn it away."""
         # Asking the socket again for each request would take as long as answering it.
-        self.peer_host: str = getattr(self.transport.getPeer(), "host", "")
+        self.peer_host = unmapped(getattr(self.transport.getPeer(), "host", ""))
         self._state = _State.RECEIVING
         self.outgoing = Outgoing(self.transport, standing_producer=self)
         super().connectionMade()
@@ -115,41 +116,34 @@ class Channel(HTTPChannel):
         """
         return bool(ISSLTransport.providedBy(self.transport))
 
-    def base_url(self, authority: bytes | None, hosts: Sequence[bytes]) -> str:
+    def base_url(self, authority: bytes | None, fields: Fields) -> str:
         """Find out what URLs for this client begin with.
 
         Args:
             authority: the host in the request line, if there is one.
-            hosts: the request's Host headers.
+            fields: the request's header fields.
 
         Returns:
             A URL without a ``/`` at its end.
 
         Raises:
-            BadTarget: there are several Host headers, or one is malformed.
+            BadHost: there are several Host headers, or one is malformed.
         """
+        hosts = fields.get(b"Host", ())
         if len(hosts) > 1:
-            raise BadTarget("The request has more than one Host header.")
+            raise BadHost("The request has more than one Host header.")
         named = authority if authority is not None else hosts[0] if hosts else None
-        if named is None or named != self._host_header:
-            host = checked_host(named) if named is not None else self._own_authority()
-            scheme = "https" if self.isSecure() else "http"
-            self._host_url = self.state.public_url or f"{scheme}://{host}"
-            self._host_header = named
+        is_proxied = is_from_proxy(fields)
+        if (named, is_proxied) != self._host_key:
+            url = base_url(named, self._reached(), is_proxied)
+            self._host_url = self.state.public_url or url
+            self._host_key = (named, is_proxied)
         return self._host_url
 
-    def _own_authority(self) -> str:
-        """Format the address that the client reached as in a URL."""
-        reached = self.transport.getHost()
-        host = getattr(reached, "host", "localhost")
-        port = getattr(reached, "port", None)
-        # A zone means something on this computer only.
-        host = host.partition("%")[0]
-        shown = f"[{host}]" if ":" in host else host
-        usual_port = 443 if self.isSecure() else 80
-        authority = shown if port in (None, usual_port) else f"{shown}:{port}"
-        # Behind a proxy, the address is what the proxy says.
-        return checked_host(authority.encode())
+    def _reached(self) -> Reached:
+        address = self.transport.getHost()
+        host, port = getattr(address, "host", ""), getattr(address, "port", None)
+        return Reached(host, port, self.isSecure())
 
     def dataReceived(self, data: bytes) -> None:
         """Take what the client sends; the first byte after an answer starts a new deadline.

@@ -26,6 +26,7 @@ from otaserver.http.conditions import (
 )
 from otaserver.http.error_page import HOME, WayBack, way_back
 from otaserver.http.errors import MethodNotAllowed, PreconditionFailed, error_answer
+from otaserver.http.fields import Fields
 from otaserver.http.routes import Route, manifest_answer
 from otaserver.http.target import parse_target
 from otaserver.wire.events import Served, cut
@@ -35,19 +36,6 @@ from otaserver.wire.transfer import FIRST_WRITE_BYTES, BytesTransfer, Transfer, 
 _CONDITIONS = frozenset(
     (b"Range", b"If-None-Match", b"If-Modified-Since", b"If-Match", b"If-Unmodified-Since")
 )
-
-
-class Fields(dict[bytes, list[bytes]]):
-    """Header fields: their values by name, each name in Twisted's canonical case."""
-
-    def addRawHeader(self, name: bytes, value: bytes) -> None:
-        """Add a field that Twisted has checked.
-
-        Args:
-            name: its name, in canonical case.
-            value: its value, without line ends.
-        """
-        self.setdefault(name, []).append(value)
 
 
 class Request:
@@ -115,13 +103,12 @@ class Request:
         try:
             if command not in (b"GET", b"HEAD"):
                 raise MethodNotAllowed
-            hosts = self.requestHeaders.get(b"Host", ())
             route = state.routes.known(path)
             if route is not None:
-                self._answer(route, self._channel.base_url(route.authority, hosts))
+                self._answer(route, self._channel.base_url(route.authority, self.requestHeaders))
                 return
             target = parse_target(path)
-            base_url = self._channel.base_url(target.authority, hosts)
+            base_url = self._channel.base_url(target.authority, self.requestHeaders)
             following = Deferred.fromCoroutine(state.routes.follow(path, target))
             following.addCallback(self._answer, base_url).addErrback(self._fail)
         except Exception:

@@ -240,7 +240,10 @@ class Bench:
         self.catalogue: Catalogue | None = scanned(root)
         self.worker = options.pop("worker", ImmediateWorker())
         legacy = options.pop("legacy", False)
-        self.manifests = EncodedManifests(self.worker, 1 << 20, legacy)
+        public_url = options.pop("public_url", "")
+        self.manifests = EncodedManifests(
+            self.worker, 1 << 20, legacy, varies_by_host=not public_url
+        )
         self.server = UpdateServer(
             str(root), lambda: self.catalogue, self.manifests, options.pop("observers", ())
         )
@@ -262,7 +265,7 @@ class Bench:
             routes=self.routes,
             worker=self.worker,
             timeouts=self.timeouts,
-            public_url=options.pop("public_url", ""),
+            public_url=public_url,
             legacy=legacy,
         )
         self.site = Site(self.state)

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import re
 import shutil
 import socket
@@ -93,14 +94,13 @@ def nginx(folder: Path, site: str, port: int) -> Iterator[None]:
         f"{kind}_temp_path {folder}/{kind};\n"
         for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
     )
+    # Otherwise root's nginx would give up its rights, and with them the cache's folder.
+    user = "user root;" if os.geteuid() == 0 else ""
     config = folder / "nginx.conf"
     config.write_text(
-        f"daemon off; worker_processes 1; pid {folder}/pid; error_log {folder}/errors;\n"
+        f"{user} daemon off; worker_processes 1; pid {folder}/pid; error_log {folder}/errors;\n"
         f"events {{}}\nhttp {{\naccess_log off;\n{temporary}{site}\n}}\n"
     )
-    # The worker of an nginx that root starts is another user's, who must get to the cache.
-    for path in (folder, *folder.parents[:2]):
-        path.chmod(0o755)
     with started([program, "-e", f"{folder}/errors", "-c", str(config)], port):
         yield
 

@@ -55,7 +55,8 @@ _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 
 # What people write who know other servers.
 _ADDRESS_AND_PORT = re.compile(
-    r"(?:[a-z]+://)?(?:(?P<host>[\d.]+|localhost)?:)?(?P<port>\d{1,5})/?", re.ASCII
+    r"(?:[a-z]+://)?(?:(?P<host>[\d.]+|localhost|\[(?P<ipv6>[\da-f:.]+)\])?:)?(?P<port>\d{1,5})/?",
+    re.ASCII | re.IGNORECASE,
 )
 
 
@@ -228,8 +229,10 @@ def _what_twisted_says(text: str, error: Exception) -> str:
         match = _ADDRESS_AND_PORT.fullmatch(text)
         if match is None:
             return f"is not an endpoint such as tcp:8000: {error}"
-        interface = f":interface={match['host']}" if match["host"] else ""
-        return f"is not an endpoint: write tcp:{match['port']}{interface}"
+        kind = "tcp6" if match["ipv6"] else "tcp"
+        host = (match["ipv6"] or match["host"] or "").replace(":", r"\:")
+        interface = f":interface={host}" if host else ""
+        return f"is not an endpoint: write {kind}:{match['port']}{interface}"
     if endpoint.kind == "systemd" and isinstance(error, LookupError):
         return "names a socket that systemd has not passed to this process"
     if endpoint.kind == "tls":

@@ -76,6 +76,8 @@ def test_a_colon_that_was_not_escaped(text: str) -> None:
         ("0.0.0.0:8000", "tcp:8000:interface=0.0.0.0"),
         ("localhost:80", "tcp:80:interface=localhost"),
         ("http://192.0.2.1:8000/", "tcp:8000:interface=192.0.2.1"),
+        ("[::]:80", r"tcp6:80:interface=\:\:"),
+        ("http://[fd00::1]:8000/", r"tcp6:8000:interface=fd00\:\:1"),
     ],
 )
 def test_what_other_servers_take_is_answered_with_the_right_form(text: str, right: str) -> None:

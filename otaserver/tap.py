@@ -1,6 +1,7 @@
 """``twistd otaserver``: how everything is wired together."""
 
 import resource
+import time
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from twisted.logger import Logger
 
 from otaserver.catalogue.first_offers import FirstOffers
 from otaserver.catalogue.hash_store import HashStore
+from otaserver.clock import make_steady
 from otaserver.encoded_manifests import EncodedManifests
 from otaserver.endpoints import listen, try_to_listen
 from otaserver.ftp.factory import FTPFactory
@@ -54,6 +56,7 @@ def makeService(options: Options) -> MultiService:
     """
     from twisted.internet import reactor
 
+    make_steady(reactor)
     _allow_as_many_files_as_possible()
     service = Server(Path(options["root"]), options["state"])
     signals = Signals(reactor)
@@ -143,7 +146,7 @@ def _http(
     limits = ConnectionLimits(options["max-connections"], options["max-per-address"])
     return Site(
         HTTPState(
-            listener=Listener(reactor, limits, events),
+            listener=Listener(reactor, time.time, limits, events),
             server=server,
             routes=routes,
             worker=worker,
@@ -167,7 +170,7 @@ def _ftp(
     everybody: Any = AllowAnonymousAccess()
     return FTPFactory(
         FTPState(
-            listener=Listener(reactor, limits, events),
+            listener=Listener(reactor, time.time, limits, events),
             portal=Portal(realm, [everybody]),
             network=ReactorNetwork(reactor, options["ftp-passive-ports"]),
             login_policy=LoginPolicy(options["ftp-login-attempts"], options["ftp-login-delay"]),

@@ -304,9 +304,11 @@ class Channel(HTTPChannel):
             is_legacy=self.state.legacy,
         )
         self.outgoing.write_buffered(written + answer.body)
-        ended_s = self.state.listener.now_s
-        self.state.listener.served(
-            Served(ended_s, 0.0, self.peer_host, b"", int(answer.status), len(answer.body))
+        listener = self.state.listener
+        listener.served(
+            Served(
+                listener.wall_s(), 0.0, self.peer_host, b"", int(answer.status), len(answer.body)
+            )
         )
         self._close()
 

@@ -244,11 +244,10 @@ class Request:
         """Record what was served, now that it has ended."""
         channel, fields = self._channel, self.requestHeaders
         listener = channel.state.listener
-        ended_s = listener.clock.seconds()
         listener.served(
             Served(
-                ended_s,
-                ended_s - self._began_s,
+                listener.wall_s(),
+                listener.clock.seconds() - self._began_s,
                 channel.peer_host,
                 cut(b" ".join((self._method, self._uri, self._version))),
                 int(self._status),

@@ -53,7 +53,7 @@ from otaserver.catalogue.release_tree import release_tree
 from otaserver.catalogue.settling import Settling
 from otaserver.catalogue.stamps import FileChanged, Stamp
 from otaserver.catalogue.versions import is_version_name
-from otaserver.catalogue.walk import Ancestors, TreeWalker, WalkedFolder, joined
+from otaserver.catalogue.walk import Ancestors, TreeWalker, WalkedFolder, fingerprint_of, joined
 from otaserver.errors import OTAServerError
 
 _LET_READ = "let the server read it"
@@ -257,7 +257,7 @@ class _Run:
         try:
             walked = self.walker.walk_whole(path, ancestors)
             if not self._is_being_uploaded(walked):
-                if self.settling.is_settled(path, walked.changed_ns()):
+                if self.settling.is_settled(path, walked.fingerprint(), walked.changed_ns()):
                     folder = self._inside_release(walked, previous)
                     self.hashes.commit()
                     return folder, walked
@@ -341,7 +341,7 @@ class _Run:
             if misnamed is not None:
                 self.walker.problems.append(misnamed)
             file = known.get(name)
-            if self.settling.is_settled(path, stamp.ctime_ns):
+            if self.settling.is_settled(path, fingerprint_of(stamp), stamp.ctime_ns):
                 try:
                     file = self._file(walked.path, name, stamp, file)
                 except FileChanged:

@@ -71,6 +71,26 @@ class WalkedFolder:
             for walked in self.all_folders()
         )
 
+    def fingerprint(self) -> int:
+        """Compute a number from what is in the folder, at any depth.
+
+        Returns:
+            A number that differs if a name, a size or a time does. Inode numbers don't
+            count: on some file systems, they change by themselves.
+        """
+        return hash(
+            tuple(
+                (
+                    walked.path,
+                    walked.mtime_ns,
+                    walked.ctime_ns,
+                    *walked.files,
+                    *map(fingerprint_of, walked.files.values()),
+                )
+                for walked in self.all_folders()
+            )
+        )
+
 
 class TreeWalker:
     """Walks the folders of one release tree.
@@ -231,6 +251,18 @@ class TreeWalker:
 
     def _leave_out(self, path: str, why: str, remedy: str) -> None:
         self.add_problem(path, f"{why}, and is left out", remedy, Weight.LEFT_OUT)
+
+
+def fingerprint_of(stamp: Stamp) -> int:
+    """Compute a number from a file's size and times.
+
+    Args:
+        stamp: the file's stamp.
+
+    Returns:
+        A number that differs if one of these does.
+    """
+    return hash((stamp.size_bytes, stamp.mtime_ns, stamp.ctime_ns))
 
 
 def joined(folder: str, name: str) -> str:

@@ -13,8 +13,16 @@ from otaserver.catalogue.stamps import FileChanged, Stamp
 from otaserver.manifest.model import manifest_of
 from otaserver.manifest.offer import offer
 from otaserver.manifest.update_request import UpdateRequest
-from tests.catalogue.finding import file_at, firmware_of, folder_at, tree_at, version_of
-from tests.catalogue.test_scan import offered, paths, problem_about, problems, unprivileged
+from tests.catalogue.finding import (
+    file_at,
+    firmware_of,
+    folder_at,
+    offered,
+    paths,
+    tree_at,
+    version_of,
+)
+from tests.catalogue.test_scan import problem_about, problems, unprivileged
 from tests.support.trees import rewrite, scanned, scanner, write_tree
 
 # Uploads that have not come to their end

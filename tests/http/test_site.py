@@ -76,7 +76,7 @@ def test_a_folder_named_manifest_json_does_not_hide_the_manifest(bench_of: MakeB
 
 @pytest.mark.parametrize(
     "query",
-    ["current_ver=", "current_ver=1&current_ver=2", "current_ver=%", "device=%00", "accept=A"],
+    ["current_ver=1&current_ver=2", "current_ver=%", "device=%00", "accept=A"],
 )
 def test_a_bad_question_gets_400_and_a_sentence(bench: Bench, query: str) -> None:
     answer = bench.ask(f"/manifest.json?{query}")
@@ -571,7 +571,7 @@ def test_an_answer_of_the_old_catalogue_that_comes_late_is_not_kept(root: Path) 
 
 def test_refusals_are_not_kept(bench: Bench) -> None:
     bench.ask("/nothing")
-    bench.ask("/manifest.json?current_ver=")
+    bench.ask("/manifest.json?current_ver=%")
     assert len(bench.routes._known) == 0
 
 
@@ -676,7 +676,7 @@ def test_what_is_no_question_is_not_noted(bench_of: MakeBench) -> None:
     observer = Observer()
     bench = bench_of(SMALL_TREE, observers=(observer,))
     bench.ask("/manifest.json", method="HEAD")
-    bench.ask("/manifest.json?current_ver=")
+    bench.ask("/manifest.json?current_ver=%")
     bench.ask("/firmware_1.0.1.bin")
     bench.ask("/")
     assert observer.seen == []

@@ -15,8 +15,9 @@ LEFT_BEHIND_ENDINGS = (
     "~", ".orig", ".pyc", ".pyo", ".rej", ".swo", ".swp", ".swx", "___jb_old___", "___jb_tmp___",
 )  # fmt: skip
 
-# Devices quote a version in a Python string, and send it in a request.
-NOT_IN_VERSIONS = re.compile(r"[\s'\"\\\x00-\x1f\x7f]+")
+# Devices quote a version in a Python string, and send it in a request; the original client
+# does so without percent-encoding it.
+NOT_IN_VERSIONS = re.compile(r"[^!-~]|['\"\\#%&]")
 
 # What FTP, SFTP and web clients append to the name of a file while they upload it.
 UNFINISHED_ENDINGS = (
@@ -95,10 +96,10 @@ def plain_version(version: str) -> str:
         version: a version, or any other text.
 
     Returns:
-        The text with a hyphen for each run of spaces, quotes, backslashes and control
-        characters, and with none at its ends.
+        The text with a hyphen for each run of such characters, and with none at its ends.
     """
-    return "-".join(part for part in NOT_IN_VERSIONS.split(version) if part)
+    parts = (part.strip("-") for part in NOT_IN_VERSIONS.split(version))
+    return "-".join(part for part in parts if part)
 
 
 def intended_version(name: str) -> str | None:

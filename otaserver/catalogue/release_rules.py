@@ -70,7 +70,7 @@ def version_breach(version: str) -> Breach | None:
     if NOT_IN_VERSIONS.search(version):
         return Breach(
             "",
-            "has a version with a space, a quote, a backslash or a control character",
+            "has a version with a space, a quote or another unsafe character",
             f"change the version, to {plain_version(version)} for example",
         )
     return None

@@ -112,6 +112,8 @@ def test_rsync_s_names(name: str, letters: str) -> None:
         ("release-v1.0.2", "v1.0.2"),
         ("1.0.2 final", "1.0.2-final"),
         ("1.0.2 ", "1.0.2"),
+        ("1.0.2 - Copy", "1.0.2-Copy"),
+        ("1.0.2 & more", "1.0.2-more"),
         ("Release 1.0.2 (final)", "1.0.2-(final)"),
         ("1.0.1.zip", "1.0.1"),
         ("1.0.1.ZIP", "1.0.1"),

@@ -133,7 +133,7 @@ def test_a_link_whose_target_can_t_be_read_for_a_moment(root: Path, tmp_path: Pa
 LIKE_A_RELEASE = "has a folder {} like a release, but its name is no version, and is not offered"
 RENAME = "rename it, to {} for example, or move {} into a release"
 NO_FIRMWARE = "is not offered, because its name is not that of firmware"
-NO_VERSION = "has a version with a space, a quote, a backslash or a control character"
+NO_VERSION = "has a version with a space, a quote or another unsafe character"
 IN_NO_RELEASE = "is in no release, and is not offered"
 
 

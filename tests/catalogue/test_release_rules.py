@@ -9,11 +9,17 @@ from hypothesis import strategies as st
 
 from otaserver.catalogue.model import Catalogue, File, ReleaseTree
 from otaserver.catalogue.problems import Problem, Weight
-from otaserver.catalogue.release_rules import address_breach, breaches, path_breach, step_breach
+from otaserver.catalogue.release_rules import (
+    address_breach,
+    breaches,
+    path_breach,
+    step_breach,
+    version_breach,
+)
 from otaserver.catalogue.release_tree import release_of
 from otaserver.manifest.model import Manifest, manifest_of
 from otaserver.manifest.offer import NoOffer, offer
-from otaserver.manifest.update_request import UpdateRequest
+from otaserver.manifest.update_request import UpdateRequest, parse_update_request
 from tests.catalogue.finding import tree_at
 from tests.support.release_rules import BASE, CASES, Case
 from tests.support.trees import scanned, scanner, write_tree
@@ -102,6 +108,26 @@ def test_fat_s_characters(name: str) -> None:
     found = path_breach(f"flash/{name}/x.py", ("flash", "sd"))
     assert found is not None
     assert "FAT" in found.what
+
+
+@pytest.mark.parametrize(
+    "version", ["1.0&1", "1.0#1", "1.0%1", "1.0%41", "1.0\u200b", "1.0\xa0", "1.0-ü", "1.0\x7f"]
+)
+def test_versions_that_would_arrive_as_others(version: str) -> None:
+    """The original client sends its version as it is, and would never come to rest."""
+    found = version_breach(version)
+    assert found is not None
+    assert "unsafe character" in found.what
+
+
+@pytest.mark.parametrize(
+    "version",
+    ["1.0+local", "v1.0-3-gabc1234-dirty", "1!2.0", "1.0;a=b", "1.0(2)", "1.0?", "1.0~1"],
+)
+def test_versions_that_arrive_as_they_are(version: str) -> None:
+    assert version_breach(version) is None
+    query = f"current_ver={version}&device=x"
+    assert parse_update_request(query.encode()).current_ver == version
 
 
 @pytest.mark.parametrize(

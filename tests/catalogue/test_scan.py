@@ -123,7 +123,9 @@ def test_folders_that_link_to_each_other_end(root: Path) -> None:
 
 def test_names_with_strange_digits_are_read_without_an_error(root: Path) -> None:
     write_tree(root, {"1²/flash/a": b"", "firmware_1٣x.bin": b""})
-    assert offered(scanned(root)) == "1²"
+    catalogue = scanned(root)
+    assert [release.version for release in tree_at(catalogue).releases] == ["1²"]
+    assert [firmware.version for firmware in tree_at(catalogue).firmwares] == ["1٣x"]
 
 
 @pytest.mark.parametrize(

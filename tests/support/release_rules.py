@@ -98,7 +98,7 @@ _KEPT_NAME = "has a name that the device library keeps for itself"
 _RECOVERY = "what recovery needs is not taken away"
 _CARD = "the card's folder is not inside `flash/`"
 _VERSION = "versions can be recorded and sent"
-_NOT_IN_VERSIONS = "has a version with a space, a quote, a backslash or a control character"
+_NOT_IN_VERSIONS = "has a version with a space, a quote or another unsafe character"
 _REPLACE = "replace it by the image of the application alone, such as micropython.bin"
 
 CASES = [

@@ -34,8 +34,7 @@ from otaserver.catalogue.inspection import (
     inspected_firmware,
     inspected_release,
     misnamed_file,
-    misnamed_release,
-    stray_root,
+    misplaced_folder,
 )
 from otaserver.catalogue.model import (
     MANIFEST_NAME,
@@ -214,11 +213,7 @@ class _Run:
             firmware_version(name) is not None for name in walked.files
         ):
             return None  # a product
-        inside = next((root for root in self.roots if root in walked.folder_names), None)
-        if inside is not None:
-            return misnamed_release(walked.path, inside)
-        is_root = walked.path.rpartition("/")[2] in self.roots
-        return stray_root(walked.path) if is_root else None
+        return misplaced_folder(walked.path, {*walked.folder_names, *walked.files}, self.roots)
 
     def _release(
         self,
@@ -337,7 +332,7 @@ class _Run:
                     Weight.LEFT_OUT,
                 )
                 continue
-            misnamed = misnamed_file(path)
+            misnamed = misnamed_file(path, self.roots)
             if misnamed is not None:
                 self.walker.problems.append(misnamed)
             file = known.get(name)

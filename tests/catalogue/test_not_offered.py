@@ -153,6 +153,15 @@ IN_NO_RELEASE = "is in no release, and is not offered"
         ("Firmware_1.0.3.bin", NO_FIRMWARE, "rename it to firmware_1.0.3.bin"),
         ("firmware_latest.bin", NO_FIRMWARE, "rename it to firmware_VERSION.bin"),
         ("app.bin", NO_FIRMWARE, "rename it to firmware_VERSION.bin"),
+        ("firmware_1.0.4", NO_FIRMWARE, "rename it to firmware_1.0.4.bin"),
+        ("firmware_1.0.4.bin/x", "has the name of firmware, but is a folder, and is not offered",
+         "replace it by the file"),
+        ("v1.0.1", "has the name of a release, but is a file, and is not offered",
+         "delete it, or replace it by a folder"),
+        ("boot.py", IN_NO_RELEASE, "move it into one, as 1.0.1/flash/boot.py for example"),
+        ("release_1.0.2/main.py",
+         "has a file main.py like a release, but its name is no version, and is not offered",
+         "move what is in it to 1.0.2/flash for example"),
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("product", ["", "lopy4/"])

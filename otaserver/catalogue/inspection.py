@@ -145,21 +145,24 @@ def _stray(path: str, place: str) -> Problem:
     return _not_offered(path, what, f"move it into one, as 1.0.1/{place} for example")
 
 
-def changed_release(path: str, files: tuple[str, ...]) -> Problem:
-    """Describe a release that is no longer what it was when it was first offered.
+def changed_offer(path: str, files: tuple[str, ...]) -> Problem:
+    """Describe a release or firmware that is no longer what it was when it was first offered.
 
     Args:
         path: its path relative to the root.
-        files: the files that have changed, by their path on the device.
+        files: the files that have changed, by their path on the device; for firmware, its
+            own name.
 
     Returns:
         What is wrong with it.
     """
     others = f" and {len(files) - _MAX_NAMED} more" if len(files) > _MAX_NAMED else ""
+    is_file = files == (path.rpartition("/")[2],)
+    where = "" if is_file else f", in {', '.join(files[:_MAX_NAMED])}{others}"
     return Problem(
         Weight.CHANGED,
         path,
-        f"changed since it was first offered, in {', '.join(files[:_MAX_NAMED])}{others}",
+        f"changed since it was first offered{where}",
         "restore it, and publish the change as a version of its own",
     )
 

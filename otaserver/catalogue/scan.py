@@ -26,11 +26,11 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from otaserver.catalogue.first_offers import FirstOffers
-from otaserver.catalogue.folders import are_same, release_named, release_paths, same_or_new
+from otaserver.catalogue.folders import are_same, offered_paths, release_named, same_or_new
 from otaserver.catalogue.hash_store import HashStore
 from otaserver.catalogue.hashing import hash_file, leave_unhashed
 from otaserver.catalogue.inspection import (
-    changed_release,
+    changed_offer,
     inspected_firmware,
     inspected_release,
     misnamed_file,
@@ -52,7 +52,14 @@ from otaserver.catalogue.release_tree import release_tree
 from otaserver.catalogue.settling import Settling
 from otaserver.catalogue.stamps import FileChanged, Stamp
 from otaserver.catalogue.versions import is_version_name
-from otaserver.catalogue.walk import Ancestors, TreeWalker, WalkedFolder, fingerprint_of, joined
+from otaserver.catalogue.walk import (
+    Ancestors,
+    TreeWalker,
+    WalkedFolder,
+    fingerprint_of,
+    joined,
+    weight_of_loss,
+)
 from otaserver.errors import OTAServerError
 
 _LET_READ = "let the server read it"
@@ -143,7 +150,7 @@ class Scanner:
         self._hashes.forget_all_but([file.path for file in root.walk()])
         if self._first_offers is not None:
             self._first_offers.forget_all_but(
-                {walker.absolute(path) for path in release_paths(root)}
+                {walker.absolute(path) for path in offered_paths(root)}
             )
         return catalogue
 
@@ -278,12 +285,21 @@ class _Run:
         if self.first_offers is None:
             return
         for release in tree.releases:
-            if release.problems:
-                continue
             where = joined(path, release.version)
-            changed = self.first_offers.changed_files(self.walker.absolute(where), release)
-            if changed:
-                self.walker.problems.append(changed_release(where, changed))
+            if not release.problems:
+                self._compare_with_first_offer(where, release.content_id, release.files)
+        for firmware in tree.firmwares:
+            file = firmware.file
+            if not firmware.problems:
+                self._compare_with_first_offer(file.path, file.sha256, {file.name: file})
+
+    def _compare_with_first_offer(
+        self, path: str, content_id: str, files: Mapping[str, File]
+    ) -> None:
+        assert self.first_offers is not None
+        changed = self.first_offers.changed_files(self.walker.absolute(path), content_id, files)
+        if changed:
+            self.walker.problems.append(changed_offer(path, changed))
 
     def _firmwares(self, files: Iterable[File], previous: Folder | None) -> Iterator[Firmware]:
         known = (
@@ -367,7 +383,7 @@ class _Run:
                     path,
                     f"can't be read: {error.strerror}, and is left out",
                     _LET_READ,
-                    Weight.LEFT_OUT,
+                    weight_of_loss(path),
                 )
                 return None
             self.hashes.put(path, stamp, hashes)

@@ -9,6 +9,7 @@ import pytest
 import otaserver.catalogue.scan
 from otaserver.catalogue import hashing
 from otaserver.catalogue.hashing import Hashes
+from otaserver.catalogue.problems import Weight
 from otaserver.catalogue.stamps import FileChanged, Stamp
 from otaserver.manifest.model import manifest_of
 from otaserver.manifest.offer import offer
@@ -125,6 +126,28 @@ def test_a_link_whose_target_can_t_be_read_for_a_moment(root: Path, tmp_path: Pa
     (root / "common").chmod(0o755)
     assert offered(catalogue) is None
     assert "Permission denied" in problem_about(catalogue, "1.1/flash/lib.py")
+
+
+@pytest.mark.parametrize(
+    ("name", "weight"),
+    [
+        ("1.1", Weight.NOT_OFFERED),
+        ("p/firmware_1.1.bin", Weight.NOT_OFFERED),
+        ("1.0/flash/1.1", Weight.LEFT_OUT),
+        ("shared", Weight.LEFT_OUT),
+    ],
+)
+@pytest.mark.parametrize("target", ["away", "/etc/passwd", None])
+def test_what_is_left_out_weighs_more_if_it_was_to_be_offered(
+    root: Path, name: str, weight: Weight, target: str | None
+) -> None:
+    write_tree(root, {"1.0/flash/a": b"", "p/1.0/flash/a": b""})
+    if target is None:
+        os.mkfifo(root / name)
+    else:
+        (root / name).symlink_to(target)
+    found = [problem for problem in scanned(root).problems if problem.path == name]
+    assert [problem.weight for problem in found] == [weight]
 
 
 # Names that were meant to be others

@@ -165,12 +165,29 @@ def test_the_limits_are_the_largest_values_that_are_taken() -> None:
     assert address_breach("", "é" * 117) is not None
 
 
+@pytest.mark.parametrize(
+    ("path", "remedy"),
+    [
+        ("README.md", "move it there, or out of the release"),
+        ("flash", "move it there, or out of the release"),
+        ("Flash/main.py", "rename Flash to flash"),
+        ("app/x.py", "move it there, or out of the release, or name app in --roots if devices "
+                     "have it"),
+        ("2.0/flash/x.py", "move the content of 2.0 up, or if this is a product, rename it"),
+    ],
+)  # fmt: skip
+def test_what_to_do_with_what_is_outside_the_roots(path: str, remedy: str) -> None:
+    found = path_breach(path, ("flash", "sd"))
+    assert found is not None
+    assert found.remedy == remedy
+
+
 def test_roots_of_another_device(root: Path) -> None:
     write_tree(root, {"1.0/app/main.py": b"", "1.1/flash/main.py": b"", "latest/app/x": b""})
     catalogue = scanner(root, roots=("app", "data", "sd")).scan()
     assert [str(problem) for problem in catalogue.problems] == [
         "1.1/flash/main.py is outside app/, data/ and sd/, so 1.1 is not offered: "
-        "move it there, or out of the release",
+        "move it there, or out of the release, or name flash in --roots if devices have it",
         "latest has a folder app like a release, but its name is no version, and is not offered: "
         "rename it, to 1.0.1 for example, or move app into a release",
     ]

@@ -182,6 +182,24 @@ def test_what_to_do_with_what_is_outside_the_roots(path: str, remedy: str) -> No
     assert found.remedy == remedy
 
 
+@pytest.mark.parametrize(
+    ("count", "versions"), [(2, "1.0 and 1.1"), (7, "1.2, 1.3, 1.4, 1.5, 1.6 and 2 more")]
+)
+def test_what_is_in_the_way_of_many_releases_is_said_once(
+    root: Path, count: int, versions: str
+) -> None:
+    write_tree(root, {f"1.{minor}/flash/log": b"" for minor in range(count)})
+    write_tree(root, {"1.9/flash/log": b"", "2.0/flash/log/x": b""})
+    assert [str(problem) for problem in scanned(root).problems] == [
+        f"2.0/flash/log is a folder, but {old} has a file of that name; 2.0 is not offered to "
+        f"devices on {which}: rename it"
+        for old, which in (
+            (f"1.{count - 1}", f"{versions}, which get 1.9"),
+            ("1.9", "1.9, which get nothing"),
+        )
+    ]
+
+
 def test_roots_of_another_device(root: Path) -> None:
     write_tree(root, {"1.0/app/main.py": b"", "1.1/flash/main.py": b"", "latest/app/x": b""})
     catalogue = scanner(root, roots=("app", "data", "sd")).scan()

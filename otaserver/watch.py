@@ -91,7 +91,12 @@ class CatalogueWatch(Service):
         self._hashes = self._open_hashes()
         self._first_offers = self._open_first_offers()
         self._scanner = Scanner(
-            self._root, self._hashes, self._settle_s, self._roots, self._first_offers
+            self._root,
+            self._hashes,
+            self._settle_s,
+            self._roots,
+            self._first_offers,
+            monotonic_s=self._clock.seconds,
         )
         self._scan()
 

@@ -6,6 +6,7 @@ import ftplib
 import json
 import socket
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -147,9 +148,19 @@ def clocked(tmp_path: Path) -> Iterator[Callable[..., Clocked]]:
             root = write_tree(tmp_path / "tree", {**SMALL_TREE, "large.bin": bytes(20_000_000)})
             clock = WallClock(tmp_path / "ahead_s")
             running = running_server(root, tmp_path / "state", *options, added=clock.environment())
-            return Clocked(stack.enter_context(running), root, clock)
+            server = stack.enter_context(running)
+            # It may not have settled yet.
+            wait_until(lambda: is_served(server, "large.bin"))
+            return Clocked(server, root, clock)
 
         yield start
+
+
+def is_served(server: Server, path: str) -> bool:
+    with contextlib.suppress(urllib.error.HTTPError):
+        urllib.request.urlopen(f"{server.http_url}/{path}", timeout=10).close()
+        return True
+    return False
 
 
 def newest(server: Server) -> str:

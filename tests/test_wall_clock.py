@@ -158,7 +158,8 @@ def clocked(tmp_path: Path) -> Iterator[Callable[..., Clocked]]:
 
 def is_served(server: Server, path: str) -> bool:
     with contextlib.suppress(urllib.error.HTTPError):
-        urllib.request.urlopen(f"{server.http_url}/{path}", timeout=10).close()
+        head = urllib.request.Request(f"{server.http_url}/{path}", method="HEAD")
+        urllib.request.urlopen(head, timeout=10).close()
         return True
     return False
 

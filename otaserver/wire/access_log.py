@@ -174,12 +174,8 @@ class AccessLogFile(Service):
         # twistd may have its own use for the signal: to rotate its own log.
         self._former_handler = signal.signal(signal.SIGUSR1, self._take_signal)
 
-    def stopService(self) -> Any:
-        """Write what is left, and close the file.
-
-        Returns:
-            Fires when that is done.
-        """
+    def stopService(self) -> None:
+        """Write what is left, and close the file; the worker's own end waits for both."""
         super().stopService()
         # The signal's default action would end the process.
         is_own = callable(self._former_handler)
@@ -188,7 +184,7 @@ class AccessLogFile(Service):
         # Queued after a write in progress, if any: the worker does one at a time.
         self._is_writing = False
         self.flush()
-        return self._worker.run(lambda: self._file.close()).addErrback(self._complain)
+        self._worker.run(lambda: self._file.close()).addErrback(self._complain)
 
     def add(self, event: Served) -> None:
         """Take one event.

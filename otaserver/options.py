@@ -81,6 +81,8 @@ class Options(usage.Options):
         seconds("request-timeout", 30.0, "How long a client may take to send a request.", 1),
         seconds("idle-timeout", 60.0, "How long a connection may be idle between requests.", 1),
         seconds("stall-timeout", 60.0, "How long a client may stay below the minimum rate.", 1),
+        seconds("disk-timeout", 20.0, "How long a client waits for a disk that hangs.", 1),
+        count("disk-max-waiting", 1000, "How many clients may wait for the disk.", 1),
         amount("min-rate", 100.0, "The minimum rate, in bytes per second; 0 for none."),
         [
             "ftp-public-address",

@@ -9,13 +9,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from otaserver.catalogue.model import MANIFEST_NAME, Catalogue, File, Folder, ReleaseTree
 from otaserver.catalogue.paths import TreePath
 from otaserver.catalogue.problems import Problem
-from otaserver.catalogue.stamps import FileChanged, open_stamped
+from otaserver.catalogue.stamps import FileChanged
+from otaserver.disk.open_files import OpenFile, OpenFiles
 from otaserver.encoded_manifests import EncodedManifest, EncodedManifests
 from otaserver.errors import OTAServerError
 from otaserver.manifest.offer import Offer, offer
@@ -102,7 +104,7 @@ class UpdateServer:
     an update ended would belong beside it.
 
     Args:
-        root: the release tree's folder, as an absolute path.
+        files: opens files.
         catalogue: returns the newest catalogue; None before there is one.
         manifests: encodes and keeps manifests.
         observers: are told of check-ins.
@@ -112,12 +114,12 @@ class UpdateServer:
 
     def __init__(
         self,
-        root: str,
+        files: OpenFiles,
         catalogue: Callable[[], Catalogue | None],
         manifests: EncodedManifests,
         observers: Sequence[DeviceObserver] = (),
     ) -> None:
-        self._root = root
+        self._files = files
         self._catalogue = catalogue
         self._manifests = manifests
         self._observers = observers
@@ -224,22 +226,30 @@ class UpdateServer:
         """
         return self._manifests.get(request.folder, request.offer, base_url)
 
-    def open(self, file: File) -> int:
+    def open(self, file: File) -> "OpenFile | Deferred[OpenFile]":
         """Open a file of the catalogue, if it is still the same file.
 
         Args:
             file: the file, as `find` returned it.
 
         Returns:
-            A descriptor, which the caller closes.
-
-        Raises:
-            FileRemoved: it is no longer there.
-            FileChanged: it is a different file by now, its content may have changed,
-                or it can't be opened.
+            The open file, which the caller releases, or a Deferred that fires with it.
+            That fails with FileRemoved if the file is no longer there; with FileChanged if it is a
+            different file by now, its content may have changed, or it can't be opened; and
+            with `otaserver.disk.disk.DiskBusy` if the disk doesn't answer.
         """
         try:
-            return open_stamped(f"{self._root}/{file.path}", file.stamp)
-        except OSError as error:
-            self.log.warn("{path} can't be sent: {error}", path=file.path, error=error)
-            raise FileChanged from error
+            opened = self._files.get(file)
+        except (OTAServerError, OSError):
+            opened = fail()
+        if isinstance(opened, Deferred):
+            opened.addErrback(self._explain, file)
+        return opened
+
+    def _explain(self, failure: Failure, file: File) -> Failure:
+        """Log why a file can't be opened, which concerns nobody else."""
+        error = failure.value
+        if not isinstance(error, OSError):
+            return failure
+        self.log.warn("{path} can't be sent: {error}", path=file.path, error=error)
+        return Failure(FileChanged())

@@ -13,6 +13,8 @@ from twisted.logger import Logger
 from otaserver.catalogue.first_offers import FirstOffers
 from otaserver.catalogue.hash_store import HashStore
 from otaserver.clock import make_steady
+from otaserver.disk.disk import MAX_THREADS, Disk
+from otaserver.disk.open_files import OpenFiles
 from otaserver.encoded_manifests import EncodedManifests
 from otaserver.endpoints import listen, try_to_listen
 from otaserver.ftp.factory import FTPFactory
@@ -80,7 +82,7 @@ def makeService(options: Options) -> MultiService:
         varies_by_host=not options["public-url"],
     )
     watch.on_change(manifests.clear)
-    server = UpdateServer(options["root"], lambda: watch.catalogue, manifests)
+    server = UpdateServer(_files(options, reactor, service), lambda: watch.catalogue, manifests)
 
     if options["http"]:
         routes = Routes(server, working, options["cache-size"] // 2)
@@ -112,6 +114,13 @@ def _watch(options: Options, reactor: Any, worker: Worker) -> CatalogueWatch:
         roots=options["roots"],
         poll_s=options["poll"],
     )
+
+
+def _files(options: Options, reactor: Any, service: MultiService) -> OpenFiles:
+    reading = ThreadWorker(reactor, MAX_THREADS, "disk")
+    reading.setServiceParent(service)
+    disk = Disk(reactor, reading, options["disk-timeout"], options["disk-max-waiting"])
+    return OpenFiles(options["root"], disk, reactor)
 
 
 def _events(

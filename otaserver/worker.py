@@ -1,5 +1,6 @@
 """The worker threads, as an interface that the rest of the server depends on."""
 
+from collections import deque
 from collections.abc import Callable
 from queue import SimpleQueue
 from threading import Thread
@@ -53,8 +54,11 @@ class ThreadWorker(Service):
         self._max_threads = threads
         self._name = name
         self._queue: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self._finished: deque[tuple[Deferred[Any], Any]] = deque()
+        self._is_delivering = False
         self._threads = 0
         self._unfinished = 0
+        self._has_stopped = False
         self._stopping: Deferred[None] | None = None
 
     def startService(self) -> None:
@@ -69,6 +73,7 @@ class ThreadWorker(Service):
             Fires when it is finished, or is given up; None if there is none.
         """
         super().stopService()
+        self._has_stopped = True
         for _ in range(self._threads):
             self._queue.put(None)
         if not (self._threads and self._unfinished):
@@ -79,7 +84,16 @@ class ThreadWorker(Service):
         return self._stopping
 
     def run(self, work: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> "Deferred[_T]":
-        """Call a function in a worker thread. See `Worker.run`."""
+        """Call a function in a worker thread. See `Worker.run`.
+
+        Args:
+            work: the function.
+            args: its arguments.
+            kwargs: its keyword arguments.
+
+        Returns:
+            See `Worker.run`; once the service has stopped, it never fires.
+        """
         answer: Deferred[_T] = Deferred()
 
         def do() -> None:
@@ -88,8 +102,15 @@ class ThreadWorker(Service):
                 result = work(*args, **kwargs)
             except BaseException:
                 result = Failure()
-            self._reactor.callFromThread(self._finish, answer, result)
+            self._finished.append((answer, result))
+            # One call delivers all that has finished by the time it is made. The reactor's
+            # thread clears this before it looks, so it finds what was appended until then.
+            if not self._is_delivering:
+                self._is_delivering = True
+                self._reactor.callFromThread(self._deliver)
 
+        if self._has_stopped:
+            return answer
         self._unfinished += 1
         self._queue.put(do)
         if self.running:
@@ -107,9 +128,12 @@ class ThreadWorker(Service):
         while (do := self._queue.get()) is not None:
             do()
 
-    def _finish(self, answer: "Deferred[_T]", result: "_T | Failure") -> None:
-        self._unfinished -= 1
-        answer.callback(result)
+    def _deliver(self) -> None:
+        self._is_delivering = False
+        while self._finished:
+            answer, result = self._finished.popleft()
+            self._unfinished -= 1
+            answer.callback(result)
         stopping = self._stopping
         if stopping is not None and not self._unfinished:
             self._stopping = None

@@ -50,6 +50,7 @@ ROOMS = (
     "clock",
     "worker",
     "catalogue",
+    "disk",
     "manifest",
     "commands",
     "cli",

@@ -7,7 +7,7 @@ from twisted.logger import capturedLogs, formatEvent
 from otaserver.catalogue.paths import TreePath
 from otaserver.encoded_manifests import EncodedManifests
 from otaserver.service import ManifestRequest, UpdateServer
-from tests.support.trees import scanned
+from tests.support.trees import files_of, scanned
 from tests.support.worker import ImmediateWorker
 
 MANIFEST = TreePath(("manifest.json",), is_folder=False)
@@ -16,7 +16,7 @@ MANIFEST = TreePath(("manifest.json",), is_folder=False)
 def server_of(root: Path) -> UpdateServer:
     catalogue = scanned(root)
     manifests = EncodedManifests(ImmediateWorker(), 1 << 20)
-    return UpdateServer(str(root), lambda: catalogue, manifests)
+    return UpdateServer(files_of(root), lambda: catalogue, manifests)
 
 
 class TestVersionsThatCanNotBeRead:

@@ -69,7 +69,7 @@ class TestThreadWorker(SynchronousTestCase):
         go_on = threading.Event()
         names = [worker.run(_name_after, go_on) for _ in range(6)]
         go_on.set()
-        for _ in names:
+        while not all(name.called for name in names):
             reactor.turn()
         assert {self.successResultOf(name) for name in names} <= {"test-1", "test-2"}
         worker.stopService()
@@ -81,13 +81,21 @@ class TestThreadWorker(SynchronousTestCase):
         stopping = worker.stopService()
         assert isinstance(stopping, Deferred)
         go_on.set()
-        reactor.turn()
-        self.assertNoResult(stopping)
-        reactor.turn()
+        while not second.called:
+            self.assertNoResult(stopping)
+            reactor.turn()
         self.successResultOf(stopping)
         assert self.successResultOf(first) is True
         assert self.successResultOf(second) == 2
         assert reactor.getDelayedCalls() == []
+
+    def test_what_is_asked_for_after_that_keeps_nobody_waiting(self) -> None:
+        worker, reactor = working(1)
+        worker.run(int, "1").addCallback(lambda _: worker.run(int, "2"))
+        stopping = worker.stopService()
+        assert isinstance(stopping, Deferred)
+        reactor.turn()
+        self.successResultOf(stopping)
 
     def test_stopping_does_not_wait_for_ever(self) -> None:
         worker, reactor = working(1)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from otaserver.disk.disk import DiskBusy
 from otaserver.errors import OTAServerError, ServerFailed
 from otaserver.wire.file_transfer import FileChangedWhileSent, FileUnreadable
 
@@ -26,6 +27,7 @@ _NOT_TAKEN = 550
 
 _CODES: Mapping[type[OTAServerError], int] = MappingProxyType(
     {
+        DiskBusy: 450,
         FileChangedWhileSent: 451,
         FileUnreadable: 451,
         OTAServerError: _NOT_TAKEN,

@@ -188,10 +188,11 @@ class ReadOnlyShell:
         if isinstance(found, Folder):
             raise Refused(550, "That is a folder.")
         _check_offset(offset, found.size_bytes)
-        descriptor = self._server.open(found)
+        opened = self._server.open(found)
+        if isinstance(opened, Deferred):
+            opened = await opened
         size_bytes = found.size_bytes - offset
-        transfer = FileTransfer(descriptor, found.stamp, offset, size_bytes, self._worker)
-        return Download(transfer, size_bytes)
+        return Download(FileTransfer(opened, offset, size_bytes), size_bytes)
 
 
 def bytes_download(body: bytes) -> Download:

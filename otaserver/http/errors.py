@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from otaserver.catalogue.paths import BadPath
 from otaserver.catalogue.stamps import FileChanged, FileRemoved
+from otaserver.disk.disk import DiskBusy
 from otaserver.errors import OTAServerError, ServerFailed
 from otaserver.http.answers import Answer, sentence
 from otaserver.http.base_url import BadHost
@@ -83,6 +84,7 @@ _REPLIES: Mapping[type[OTAServerError], _Reply] = MappingProxyType(
         BodyTooLarge: _Reply(HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
         TreeNotReadYet: _Reply(HTTPStatus.SERVICE_UNAVAILABLE, {"Retry-After": "1"}),
         FileChanged: _Reply(HTTPStatus.SERVICE_UNAVAILABLE, {"Retry-After": "2"}),
+        DiskBusy: _Reply(HTTPStatus.SERVICE_UNAVAILABLE, {"Retry-After": "10"}),
         TooManyConnections: _Reply(HTTPStatus.SERVICE_UNAVAILABLE, {"Retry-After": "10"}),
         FileUnreadable: _Reply(HTTPStatus.INTERNAL_SERVER_ERROR),
         ServerFailed: _Reply(HTTPStatus.INTERNAL_SERVER_ERROR),

@@ -5,7 +5,6 @@ them: `Request` has just that. It replaces Twisted's own, whose cookies, forms a
 sessions take longer than an answer does here.
 """
 
-import os
 from http import HTTPStatus
 
 from twisted.internet.defer import Deferred
@@ -13,6 +12,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from otaserver.catalogue.model import File
+from otaserver.disk.open_files import OpenFile
 from otaserver.encoded_manifests import EncodedManifest
 from otaserver.errors import OTAServerError
 from otaserver.http.accept import prefers_html
@@ -188,22 +188,26 @@ class Request:
 
     def _send_file(self, answer: Answer, file: File, offset: int, size_bytes: int) -> None:
         """Send a part of a file, if it is still the same file."""
-        state = self._channel.state
-        descriptor = state.server.open(file)
-        whole = (
-            b""
-            if self._method == b"HEAD"
-            else read_small(descriptor, file.stamp, offset, size_bytes)
-        )
-        if whole is not None:
-            os.close(descriptor)
+        opened = self._channel.state.server.open(file)
+        if isinstance(opened, OpenFile):
+            self._send_opened(opened, answer, offset, size_bytes)
+        else:
+            opened.addCallback(self._send_opened, answer, offset, size_bytes)
+            opened.addErrback(self._fail)
+
+    def _send_opened(self, opened: OpenFile, answer: Answer, offset: int, size_bytes: int) -> None:
+        """Send a part of a file that is open now."""
+        is_needed = self._method != b"HEAD" and not self._is_disconnected
+        whole = read_small(opened, offset, size_bytes) if is_needed else b""
+        if whole is None:
+            self.sent_bytes = size_bytes
+            self._begin(FileTransfer(opened, offset, size_bytes, self._head(answer)))
+            return
+        opened.release()
+        if not self._is_disconnected:
             self.sent_bytes = len(whole)
             self._channel.write_answer(self._head(answer) + whole)
             self._finish()
-            return
-        self.sent_bytes = size_bytes
-        head = self._head(answer)
-        self._begin(FileTransfer(descriptor, file.stamp, offset, size_bytes, state.worker, head))
 
     def _head(self, answer: Answer) -> bytes:
         """Write the head of the answer, which is about to be sent."""

@@ -1,25 +1,27 @@
 """Sending a part of a file without copying it, and without waiting for the disk.
 
-How it works. Each turn sends one window of the file. Over plain TCP the kernel sends
-it from its page cache (``sendfile``); over any other transport it is read and written.
-Both would block while the disk is read, so a window that is not in the page cache is
-read by a worker thread first, which brings it in; the descriptor stays open until that
-thread is done with it. A head, if there is one, goes out in one write with the first
-bytes of the file: a tiny file and its head then share a packet, and the original
-client finds the end of the head only if some of the body follows in the same read.
+How it works. Each turn sends one window of the file. What is in the page cache the kernel
+sends over plain TCP (``sendfile``); over any other transport it is read and written. What
+is not in the page cache would block while the disk is read, so a thread reads a piece of
+it, which is then written; the kernel reads ahead meanwhile, and the next window may be in
+the page cache. A head, if there is one, goes out in one write with the first bytes of the
+file: a tiny file and its head then share a packet, and the original client finds the end
+of the head only if some of the body follows in the same read.
 
-Why it is safe. The file was compared with the catalogue when it was opened. If it is
+Why it is safe. `OpenFile` says what is in the page cache, and nothing else is read here.
+The file was compared with the catalogue when it was opened. If it is
 rewritten during the transfer, the reader gets a mixture of two contents that no hash
-in this server matches. So the stamp is compared again before the last window: if it
+in this server matches. So the stamp is compared again with the last window: if it
 differs, the end is never sent, the connection is cut, and the reader, which was told
 the length, knows that the file is incomplete.
 """
 
-import os
+from twisted.python.failure import Failure
 
-from otaserver.catalogue.stamps import FileChanged, Stamp, stamp_of
-from otaserver.errors import OTAServerError
-from otaserver.wire.nowait_read import is_cached, read_if_cached
+from otaserver.catalogue.stamps import FileChanged
+from otaserver.disk.disk import DiskBusy
+from otaserver.disk.open_files import OpenFile
+from otaserver.errors import OTAServerError, ServerFailed
 from otaserver.wire.transfer import (
     FIRST_WRITE_BYTES,
     PIECE_BYTES,
@@ -28,7 +30,6 @@ from otaserver.wire.transfer import (
     TransferAborted,
 )
 from otaserver.wire.zero_copy import NoSendfile
-from otaserver.worker import Worker
 
 # How much of a file larger than FIRST_WRITE_BYTES goes out in one write with its head.
 LARGE_FIRST_WRITE_BYTES = 1 << 12
@@ -56,12 +57,11 @@ class FileUnreadable(FileChanged):
         super().__init__(f"The file can't be read: {error.strerror}.")
 
 
-def read_small(descriptor: int, stamp: Stamp, offset: int, size_bytes: int) -> bytes | None:
+def read_small(opened: OpenFile, offset: int, size_bytes: int) -> bytes | None:
     """Read a part of a file without a transfer, if it is small and cached.
 
     Args:
-        descriptor: an open file.
-        stamp: the file's stamp when it was opened.
+        opened: the file.
         offset: where the part begins, in bytes.
         size_bytes: its length.
 
@@ -72,51 +72,43 @@ def read_small(descriptor: int, stamp: Stamp, offset: int, size_bytes: int) -> b
     if size_bytes > FIRST_WRITE_BYTES:
         return None
     try:
-        content = read_if_cached(descriptor, offset, size_bytes)
-        is_same = stamp_of(os.fstat(descriptor)) == stamp
+        content = opened.read_at_hand(offset, size_bytes)
+        if content is None or len(content) < size_bytes or not opened.is_unchanged():
+            return None
     except OSError:
         return None
-    return content if is_same and content is not None and len(content) == size_bytes else None
+    return content
 
 
 class FileTransfer(Transfer):
-    """Sends a part of a file, and closes it.
+    """Sends a part of a file, and releases it.
 
     Args:
-        descriptor: an open file; the transfer closes it.
-        stamp: the file's stamp when it was opened.
+        opened: the file; the transfer releases it.
         offset: where to begin, in bytes.
         size_bytes: how much to send.
-        worker: waits for the disk.
         head: see `Transfer`.
     """
 
-    def __init__(
-        self,
-        descriptor: int,
-        stamp: Stamp,
-        offset: int,
-        size_bytes: int,
-        worker: Worker,
-        head: bytes = b"",
-    ) -> None:
+    def __init__(self, opened: OpenFile, offset: int, size_bytes: int, head: bytes = b"") -> None:
         super().__init__(head)
-        self._descriptor = descriptor
-        self._stamp = stamp
+        self._opened = opened
         self._offset = offset
         self._size_bytes = size_bytes
-        self._worker = worker
         self._is_reading = False
-        self._is_read = False
+        # What a thread has read, to be sent in the next turn.
+        self._read: bytes | OTAServerError | None = None
 
     def resume(self) -> None:
         """Send the head, or the next window."""
         if self._is_reading or self._done is None:
             return
         try:
-            if not self._head or self._send_head(self._head):
+            if self._read is not None:
+                self._send_read()
+            elif not self._head or self._send_head(self._head):
                 self._send_window()
-        except FileChanged as error:
+        except (FileChanged, DiskBusy) as error:
             self._fail(error)
         except OSError as error:
             self._fail(FileUnreadable(error))
@@ -129,20 +121,20 @@ class FileTransfer(Transfer):
     def _left_bytes(self) -> int:
         return self._size_bytes - self.sent_bytes
 
+    @property
+    def _first_bytes(self) -> int:
+        """How much of the file goes out in one write with the head."""
+        is_small = self._size_bytes <= FIRST_WRITE_BYTES
+        return self._size_bytes if is_small else LARGE_FIRST_WRITE_BYTES
+
     def _send_head(self, head: bytes) -> bool:
         """Send the head with the first bytes; return whether a window may follow at once."""
         assert self._outlet is not None
-        is_small = self._size_bytes <= FIRST_WRITE_BYTES
-        first_bytes = self._size_bytes if is_small else LARGE_FIRST_WRITE_BYTES
-        if self._is_read:
-            self._is_read = False
-            first: bytes | None = os.pread(self._descriptor, first_bytes, self._offset)
-        else:
-            first = read_if_cached(self._descriptor, self._offset, first_bytes)
+        first = self._opened.read_at_hand(self._offset, self._first_bytes)
         if first is None:
-            self._read_ahead(first_bytes)
+            self._read_in_thread(self._first_bytes)
             return False
-        if is_small:
+        if self._first_bytes == self._size_bytes:
             # No window that would check it follows, and an error can still be answered.
             self._check_stamp()
         self._head = b""
@@ -151,17 +143,16 @@ class FileTransfer(Transfer):
         return self._outlet.is_drained
 
     def _send_window(self) -> None:
-        """Send what is cached, or have the worker read it."""
+        """Send what is cached, or have a thread read it."""
         if not self._left_bytes:
             self._finish()
             return
         window_bytes = min(self._left_bytes, TURN_BYTES)
+        if not self._opened.is_at_hand(self._position, window_bytes):
+            self._read_in_thread(min(window_bytes, PIECE_BYTES))
+            return
         if self._left_bytes <= TURN_BYTES:
             self._check_stamp()
-        if not self._is_read and not is_cached(self._descriptor, self._position, window_bytes):
-            self._read_ahead(window_bytes)
-            return
-        self._is_read = False
         assert self._outlet is not None
         if self._outlet.can_sendfile:
             self._sendfile(window_bytes)
@@ -169,32 +160,52 @@ class FileTransfer(Transfer):
             self._write()
 
     def _check_stamp(self) -> None:
-        if stamp_of(os.fstat(self._descriptor)) != self._stamp:
+        if not self._opened.is_unchanged():
             raise FileChangedWhileSent
 
-    def _read_ahead(self, size_bytes: int) -> None:
+    def _read_in_thread(self, size_bytes: int) -> None:
         assert self._outlet is not None
+        reading = self._opened.read(self._position, size_bytes)
         self._is_reading = True
         self._outlet.wait()
+        reading.addCallbacks(self._take, self._note).addBoth(self._go_on)
 
-        def read(_: object) -> None:
-            self._is_reading = False
-            self._is_read = True
-            if self._done is None:
-                os.close(self._descriptor)
-            elif self._outlet is not None:
-                self._outlet.resume_when_writable()
+    def _take(self, result: tuple[bytes, bool]) -> None:
+        """Keep what was read, if it may be sent."""
+        data, is_unchanged = result
+        is_last = len(data) >= self._left_bytes
+        is_cut = not data and self._left_bytes > 0
+        is_good = not is_cut and (is_unchanged or not is_last)
+        self._read = data if is_good else FileChangedWhileSent()
 
-        # If the disk fails, so does the same read when the window is sent, and it is
-        # dealt with there.
-        reading = self._worker.run(os.pread, self._descriptor, size_bytes, self._position)
-        reading.addBoth(read)
+    def _note(self, failure: Failure) -> None:
+        """Keep why nothing was read."""
+        error = failure.value
+        self._read = FileUnreadable(error) if isinstance(error, OSError) else ServerFailed()
+        if isinstance(error, DiskBusy):
+            self._read = error
+
+    def _go_on(self, _: None) -> None:
+        self._is_reading = False
+        if self._done is not None and self._outlet is not None:
+            self._outlet.resume_when_writable()
+
+    def _send_read(self) -> None:
+        """Send what a thread has read, with the head if that was not sent yet."""
+        read, self._read = self._read, None
+        assert self._outlet is not None
+        if not isinstance(read, bytes):
+            self._fail(read or ServerFailed())
+            return
+        head, self._head = self._head, b""
+        self.sent_bytes += len(read)
+        self._outlet.write_buffered(head + read)
 
     def _sendfile(self, window_bytes: int) -> None:
         assert self._outlet is not None
         try:
             self.sent_bytes += self._outlet.send_file(
-                self._descriptor, self._position, window_bytes
+                self._opened.descriptor, self._position, window_bytes
             )
         except EOFError as error:
             raise FileChangedWhileSent from error
@@ -213,7 +224,10 @@ class FileTransfer(Transfer):
 
     def _write(self) -> None:
         assert self._outlet is not None
-        data = os.pread(self._descriptor, min(self._left_bytes, PIECE_BYTES), self._position)
+        data = self._opened.read_at_hand(self._position, min(self._left_bytes, PIECE_BYTES))
+        if data is None:
+            self._read_in_thread(min(self._left_bytes, PIECE_BYTES))
+            return
         if not data:
             raise FileChangedWhileSent
         self.sent_bytes += len(data)
@@ -225,5 +239,5 @@ class FileTransfer(Transfer):
         self._finish(error, must_abort=self.has_begun)
 
     def _release(self) -> None:
-        if not self._is_reading:
-            os.close(self._descriptor)
+        # A thread that reads it holds it as well.
+        self._opened.release()

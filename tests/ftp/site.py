@@ -31,6 +31,7 @@ from otaserver.wire.access_log import CombinedFormat
 from otaserver.wire.events import Served, ServedEvents
 from otaserver.wire.limits import ConnectionLimits
 from otaserver.wire.listener import Listener
+from tests.support.trees import files_of
 from tests.support.worker import LateWorker
 
 CLIENT = "192.0.2.7"
@@ -238,7 +239,12 @@ class Site:
         self.catalogue: Catalogue | None = None
         self.manifests = EncodedManifests(self.worker, 1 << 20, legacy)
         self.scan()
-        server = UpdateServer(str(root), lambda: self.catalogue, self.manifests, observers)
+        server = UpdateServer(
+            files_of(root, self.worker, self.clock),
+            lambda: self.catalogue,
+            self.manifests,
+            observers,
+        )
         shell = ReadOnlyShell(server, self.worker)
         # Zope's interfaces say nothing to the checker of types.
         realm: Any = CountingRealm(shell, self)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-import otaserver.wire.nowait_read
-from otaserver.wire.transfer import TURN_BYTES
+from otaserver.disk.open_files import KEPT_S
+from otaserver.wire.transfer import PIECE_BYTES, TURN_BYTES
 from tests.support.http import BUFFER_BYTES, Bench, parse_responses
 from tests.support.trees import SMALL_TREE, rewrite
 from tests.support.worker import LateWorker
@@ -23,12 +23,10 @@ def get(path: str, *lines: str, version: str = "1.1") -> bytes:
     return "\r\n".join([f"GET {path} HTTP/{version}", "Host: h", *lines, "", ""]).encode()
 
 
-def patch_cache(
-    monkeypatch: pytest.MonkeyPatch, read_if_cached: Callable[[int, int, int], "bytes | None"]
-) -> None:
-    """Decide what the kernel is said to have in its page cache."""
-    for module in ("file_transfer", "nowait_read"):
-        monkeypatch.setattr(f"otaserver.wire.{module}.read_if_cached", read_if_cached)
+def empty_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the kernel say that it has nothing in its page cache."""
+    monkeypatch.setattr("otaserver.disk.open_files.read_if_cached", lambda *_: None)
+    monkeypatch.setattr("otaserver.disk.open_files.is_cached", lambda *_: False)
 
 
 def statuses(bench: Bench, data: bytes) -> tuple[list[int], bool]:
@@ -492,6 +490,7 @@ def test_a_client_that_goes_away_at_any_moment_leaves_nothing_behind(bench_of: M
         for _ in range(turns):
             client.wire.take()
         client.hang_up()
+    bench.pass_s(KEPT_S)
     assert len(os.listdir("/proc/self/fd")) == before
     assert len(bench.lines.lines) >= 8
 
@@ -500,8 +499,8 @@ def test_a_client_that_goes_away_while_the_disk_is_read_leaves_nothing_behind(
     bench_of: MakeBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     worker = LateWorker()
-    bench = bench_of(LARGE, worker=worker)
-    patch_cache(monkeypatch, lambda *_: None)
+    bench = bench_of(LARGE, disk_worker=worker)
+    empty_cache(monkeypatch)
     before = len(os.listdir("/proc/self/fd"))
     for turns in range(6):
         client = bench.client()
@@ -512,6 +511,8 @@ def test_a_client_that_goes_away_while_the_disk_is_read_leaves_nothing_behind(
             client.wire.take()
         client.hang_up()
         worker.work()
+        bench.pass_s(KEPT_S)
+        worker.work()
         assert len(os.listdir("/proc/self/fd")) == before
 
 
@@ -519,10 +520,11 @@ def test_a_download_that_is_abandoned_before_it_began_is_the_end(
     bench_of: MakeBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     worker = LateWorker()
-    bench = bench_of({**SMALL_TREE, **LARGE}, worker=worker)
-    patch_cache(monkeypatch, lambda *_: None)
+    bench = bench_of({**SMALL_TREE, **LARGE}, disk_worker=worker)
+    empty_cache(monkeypatch)
     client = bench.client()
     client.send(get("/1.0/flash/large") + get("/1.0/flash/small") + get("/manifest.json"))
+    worker.work()
     client.hang_up()
     worker.work()
     (line,) = bench.lines.lines
@@ -533,10 +535,11 @@ def test_a_small_file_that_changes_while_the_disk_is_read_is_not_sent(
     bench_of: MakeBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     worker = LateWorker()
-    bench = bench_of(LARGE, worker=worker)
-    patch_cache(monkeypatch, lambda *_: None)
+    bench = bench_of(LARGE, disk_worker=worker)
+    empty_cache(monkeypatch)
     client = bench.client()
     client.send(get("/1.0/flash/small"))
+    worker.work()
     rewrite(bench.root / "1.0/flash/small", b"other")
     worker.work()
     (answer,) = client.answers()
@@ -545,26 +548,34 @@ def test_a_small_file_that_changes_while_the_disk_is_read_is_not_sent(
     assert not client.is_closing
 
 
-def test_what_is_not_in_the_cache_is_read_by_the_worker(
+def test_what_is_not_in_the_cache_is_read_in_a_thread(
     bench_of: MakeBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bench = bench_of(LARGE, worker=(worker := LateWorker()))
-    real = otaserver.wire.nowait_read.read_if_cached
-    known: set[int] = set()
-
-    def cached_after_reading(descriptor: int, offset: int, length: int) -> "bytes | None":
-        return real(descriptor, offset, length) if known else None
-
-    patch_cache(monkeypatch, cached_after_reading)
+    bench = bench_of(LARGE, disk_worker=(worker := LateWorker()))
+    empty_cache(monkeypatch)
     client = bench.client()
     client.send(get("/1.0/flash/large"))
-    assert client.answers() == []
+    pieces = 0
     while worker.waiting:
-        known.add(1)
+        pieces += 1
+        assert bool(client.wire.taken) == (pieces > 2), "first it is opened, then read"
         worker.work()
-        known.clear() if len(client.wire.taken) < 1_900_000 else None
     (answer,) = client.answers()
     assert answer.body == LARGE["1.0/flash/large"]
+    assert pieces > len(answer.body) / PIECE_BYTES
+
+
+def test_what_the_kernel_has_in_its_cache_takes_no_thread_once_it_is_open(
+    bench_of: MakeBench,
+) -> None:
+    bench = bench_of(LARGE, disk_worker=(worker := LateWorker()))
+    client = bench.client()
+    client.send(get("/1.0/flash/large"))
+    worker.work()
+    assert client.answers()[0].body == LARGE["1.0/flash/large"]
+    for _ in range(3):
+        assert client.ask("/1.0/flash/large").body == LARGE["1.0/flash/large"]
+    assert worker.waiting == []
 
 
 def test_a_disk_that_fails_gets_500_and_no_descriptor_is_lost(
@@ -576,8 +587,9 @@ def test_a_disk_that_fails_gets_500_and_no_descriptor_is_lost(
     def fail(*_: object) -> None:
         raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr("otaserver.wire.file_transfer.read_if_cached", fail)
+    monkeypatch.setattr("otaserver.disk.open_files.read_if_cached", fail)
     assert bench.ask("/1.0/flash/large").status == 500
+    bench.pass_s(KEPT_S)
     assert len(os.listdir("/proc/self/fd")) == before
 
 
@@ -602,7 +614,7 @@ def test_where_nobody_can_tell_what_is_cached_the_worker_reads_everything(
         raise OSError(errno.EOPNOTSUPP, "Operation not supported")
 
     monkeypatch.setattr("os.preadv", cannot_tell)
-    bench = bench_of({"1.0/flash/large": b"x" * 6_000_000}, worker=(worker := LateWorker()))
+    bench = bench_of({"1.0/flash/large": b"x" * 6_000_000}, disk_worker=(worker := LateWorker()))
     client = bench.client()
     client.wire.is_stalled = True
     client.send(get("/1.0/flash/large"))
@@ -631,6 +643,7 @@ def test_a_file_that_is_cut_while_it_is_sent_ends_the_connection_early(
     with pytest.raises(AssertionError, match="bytes of"):
         parse_responses(client.wire.taken)
     client.hang_up()
+    bench.pass_s(KEPT_S)
     assert len(os.listdir("/proc/self/fd")) == before
 
 

@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 import pytest
 
+from otaserver.disk.open_files import KEPT_S
 from otaserver.service import ManifestRequest
 from tests.catalogue.finding import file_at
 from tests.support.http import Bench
@@ -258,6 +259,7 @@ def test_files_of_any_size_arrive_whole(bench_of: MakeBench, size: int) -> None:
         answer = client.ask("/1.0/flash/file")
         assert answer.body == content
         assert answer.fields["Content-Length"] == str(size)
+    bench.pass_s(KEPT_S)
     assert len(os.listdir("/proc/self/fd")) == before
 
 

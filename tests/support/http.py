@@ -1,6 +1,7 @@
 """A site in memory, and a client that talks to it without a network."""
 
 from dataclasses import dataclass, field
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from otaserver.wire.access_log import CombinedFormat
 from otaserver.wire.events import Served, ServedEvents
 from otaserver.wire.limits import ConnectionLimits
 from otaserver.wire.listener import Listener
-from tests.support.trees import scanned
+from tests.support.trees import files_of, scanned
 from tests.support.worker import ImmediateWorker
 
 BUFFER_BYTES = 1 << 16
@@ -247,7 +248,10 @@ class Bench:
             self.worker, 1 << 20, legacy, varies_by_host=not public_url
         )
         self.server = UpdateServer(
-            str(root), lambda: self.catalogue, self.manifests, options.pop("observers", ())
+            files_of(root, options.pop("disk_worker", None), self.clock),
+            lambda: self.catalogue,
+            self.manifests,
+            options.pop("observers", ()),
         )
         self.routes = Routes(self.server, self.worker, options.pop("cache_bytes", 1 << 20))
         self.lines = Lines()
@@ -291,6 +295,6 @@ class Bench:
         """The wall clock: so far ahead of the other; a test sets it by changing that."""
         return self.clock.seconds() + self.ahead_s
 
-    def pass_s(self, seconds: int) -> None:
-        for _ in range(seconds):
+    def pass_s(self, seconds: float) -> None:
+        for _ in range(ceil(seconds)):
             self.clock.advance(1)

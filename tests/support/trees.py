@@ -5,9 +5,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from twisted.internet.task import Clock
+
 from otaserver.catalogue.hash_store import HashStore
 from otaserver.catalogue.model import Catalogue
 from otaserver.catalogue.scan import Scanner
+from otaserver.clock import Clock as AnyClock
+from otaserver.disk.disk import Disk
+from otaserver.disk.open_files import OpenFiles
+from otaserver.worker import Worker
+from tests.support.worker import ImmediateWorker
 
 SMALL_TREE = {
     "1.0.0/flash/main.py": b"print(1)\n",
@@ -38,6 +45,19 @@ def scanner(root: Path, **options: Any) -> Scanner:
 def scanned(root: Path) -> Catalogue:
     """Take one picture of a tree."""
     return scanner(root).scan()
+
+
+def files_of(
+    root: Path,
+    worker: Worker | None = None,
+    clock: AnyClock | None = None,
+    timeout_s: float = 20,
+    max_waiting: int = 1000,
+) -> OpenFiles:
+    """What opens the files of a tree; by default at once."""
+    clock = clock or Clock()
+    disk = Disk(clock, worker or ImmediateWorker(), timeout_s, max_waiting)
+    return OpenFiles(str(root), disk, clock)
 
 
 def rewrite(path: Path, content: bytes) -> None:

@@ -1,0 +1,326 @@
+"""The files of the release tree that are open, for everybody who wants to read them.
+
+How it works. Opening a file can wait for the disk, so `Disk` does it in a thread. What has
+been opened is kept for a while, and handed to everybody who asks for the file meanwhile:
+then nothing has to be opened at all. All reads name their offset, so many can share a descriptor.
+
+Why it is safe. The stamp of an open file is compared each time that the file is handed out,
+and by whoever sends it. A file is kept only where that never waits: on a file
+system that can say what is in the page cache (see `otaserver.disk.nowait_read`). On all others,
+everything is done in threads. The kernel's `sendfile` can't be told not to wait, so all
+of what it is to send must be in the page cache. That was looked up at most
+`KEPT_S` ago, and is not looked up while the disk is known to hang. If the disk begins to hang,
+and the kernel drops these pages, both within that time, the reactor's thread would wait.
+"""
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+
+from otaserver.catalogue.model import File
+from otaserver.catalogue.stamps import Stamp, open_stamped, stamp_of
+from otaserver.clock import Clock
+from otaserver.disk.disk import Disk, DiskBusy
+from otaserver.disk.nowait_read import can_tell, is_cached, read_if_cached
+
+# How long a file is kept open after it was opened. Until then its disk can't be
+# unmounted, nor its space be used again if it is deleted.
+KEPT_S = 5.0
+_MAX_KEPT = 1024
+
+# What is known of the page cache is known in blocks of this size.
+_BLOCK_BYTES = 1 << 18
+_SCRATCH_BYTES = 1 << 16
+
+
+class OpenFile:
+    """A file that is open until everybody who holds it has released it.
+
+    Args:
+        path: the file's path below the root.
+        stamp: its stamp when it was opened.
+        descriptor: its descriptor.
+        can_tell: whether its file system can say what is in the page cache.
+        files: what opened it.
+
+    Attributes:
+        path: the file's path below the root.
+        stamp: its stamp when it was opened.
+        descriptor: its descriptor.
+        can_tell: whether its file system can say what is in the page cache; if not, only
+            `read` may be used.
+    """
+
+    __slots__ = (
+        "_cached",
+        "_cached_since_s",
+        "_files",
+        "_holders",
+        "can_tell",
+        "descriptor",
+        "path",
+        "stamp",
+    )
+
+    def __init__(
+        self, path: str, stamp: Stamp, descriptor: int, can_tell: bool, files: "OpenFiles"
+    ) -> None:
+        self.path = path
+        self.stamp = stamp
+        self.descriptor = descriptor
+        self.can_tell = can_tell
+        self._files = files
+        self._holders = 1
+        self._cached: set[int] = set()
+        self._cached_since_s = 0.0
+
+    def hold(self) -> None:
+        """Keep it open until `release` is called once more."""
+        self._holders += 1
+
+    def release(self) -> None:
+        """Close it, if nobody else holds it."""
+        self._holders -= 1
+        if not self._holders:
+            self._files.close(self)
+
+    def is_unchanged(self) -> bool:
+        """Compare its stamp with that of the moment when it was opened.
+
+        Returns:
+            Whether its content is still the same.
+
+        Raises:
+            OSError: the disk has failed.
+        """
+        return stamp_of(os.fstat(self.descriptor)) == self.stamp
+
+    def read_at_hand(self, offset: int, size_bytes: int) -> bytes | None:
+        """Read a part, if that doesn't take the disk.
+
+        Args:
+            offset: where it begins, in bytes.
+            size_bytes: its length.
+
+        Returns:
+            What was read, which may be less; None if only `read` can.
+
+        Raises:
+            OSError: the disk has failed.
+        """
+        return read_if_cached(self.descriptor, offset, size_bytes) if self.can_tell else None
+
+    def is_at_hand(self, offset: int, size_bytes: int) -> bool:
+        """Find out whether all of a part is in the page cache, or was a moment ago.
+
+        Args:
+            offset: where it begins, in bytes.
+            size_bytes: its length.
+
+        Returns:
+            Whether it is.
+
+        Raises:
+            OSError: the disk has failed.
+        """
+        if not self.can_tell:
+            return False
+        now_s = self._files.clock.seconds()
+        if now_s - self._cached_since_s >= KEPT_S:
+            self._cached.clear()
+            self._cached_since_s = now_s
+        first, end = offset // _BLOCK_BYTES, -(-(offset + size_bytes) // _BLOCK_BYTES)
+        if self._cached.issuperset(range(first, end)):
+            return True
+        start = first * _BLOCK_BYTES
+        length = min(end * _BLOCK_BYTES, self.stamp.size_bytes) - start
+        if not (
+            self._files.disk.answers
+            and is_cached(self.descriptor, start, length, self._files.scratch)
+        ):
+            return False
+        self._cached.update(range(first, end))
+        return True
+
+    def read(self, offset: int, size_bytes: int) -> "Deferred[tuple[bytes, bool]]":
+        """Read a part, in a thread.
+
+        Args:
+            offset: where it begins, in bytes.
+            size_bytes: its length.
+
+        Returns:
+            Fires with what was read, which may be less, and whether the file is still the same.
+            Fails with OSError if the disk fails, and with
+            `otaserver.disk.disk.DiskBusy` if it doesn't answer.
+
+        Raises:
+            DiskBusy: too many wait for the disk.
+        """
+
+        def do() -> tuple[bytes, bool]:
+            # Read first: what was read from an unchanged file is what the stamp stands for.
+            return os.pread(self.descriptor, size_bytes, offset), self.is_unchanged()
+
+        return self._files.run(self, do)
+
+
+class OpenFiles:
+    """Opens files, and keeps them for a while.
+
+    Args:
+        root: the release tree's folder, as an absolute path.
+        disk: does what may wait.
+        clock: says how long a file has been kept.
+
+    Attributes:
+        disk: does what may wait.
+        clock: says how long a file has been kept.
+        scratch: memory to read into what nobody wants to see.
+    """
+
+    def __init__(self, root: str, disk: Disk, clock: Clock) -> None:
+        self.disk = disk
+        self.clock = clock
+        self.scratch = bytearray(_SCRATCH_BYTES)
+        self._root = root
+        # In the order in which they were opened.
+        self._kept: dict[str, tuple[OpenFile, float]] = {}
+        self._opening: dict[tuple[str, Stamp], list[Deferred[OpenFile]]] = {}
+        self._waiting = 0
+        self._is_sweeping = False
+
+    def get(self, file: File) -> "OpenFile | Deferred[OpenFile]":
+        """Hand out a file, opened now or before.
+
+        Args:
+            file: the file.
+
+        Returns:
+            The open file, which the caller releases, or a Deferred that fires with it. It fails as
+            `open_stamped` does, or with `otaserver.disk.disk.DiskBusy`.
+
+        Raises:
+            DiskBusy: too many wait for the disk.
+            OSError: the disk has failed.
+        """
+        kept, _ = self._kept.get(file.path, (None, 0.0))
+        if kept is not None:
+            if kept.stamp == file.stamp and kept.is_unchanged():
+                kept.hold()
+                return kept
+            self._drop(file.path)
+        return self._open(file)
+
+    def close(self, opened: OpenFile) -> None:
+        """Close a file that nobody holds any more.
+
+        Args:
+            opened: the file.
+        """
+        # On other file systems even this waits, and so does freeing a deleted file's space.
+        if opened.can_tell and os.fstat(opened.descriptor).st_nlink:
+            os.close(opened.descriptor)
+        else:
+            self.disk.run_unwatched(opened.path, lambda: os.close(opened.descriptor))
+
+    def run(self, opened: OpenFile, do: Callable[[], Any]) -> "Deferred[Any]":
+        """Do something with an open file in a thread, until whose end it stays open.
+
+        Args:
+            opened: the file.
+            do: does it.
+
+        Returns:
+            See `Disk.run`.
+
+        Raises:
+            DiskBusy: see `Disk.run`.
+        """
+        running = self.disk.run(opened.path, do, lambda _: opened.release())
+        opened.hold()
+
+        def release(result: Any) -> Any:
+            # If it still runs, it is released late.
+            if not (isinstance(result, Failure) and result.check(DiskBusy)):
+                opened.release()
+            return result
+
+        return running.addBoth(release)
+
+    def _open(self, file: File) -> "Deferred[OpenFile]":
+        key = (file.path, file.stamp)
+        answer: Deferred[OpenFile] = Deferred()
+        waiting = self._opening.get(key)
+        if waiting is not None:
+            self.disk.check_room(self._waiting)
+            self._waiting += 1
+            waiting.append(answer)
+            return answer
+
+        def do() -> tuple[int, bool]:
+            return _open_and_probe(f"{self._root}/{file.path}", file.stamp)
+
+        def late(result: tuple[int, bool] | None) -> None:
+            if result is not None:
+                self.disk.run_unwatched(file.path, lambda: os.close(result[0]))
+
+        opening = self.disk.run(file.path, do, late)
+        self._opening[key] = [answer]
+        opening.addBoth(self._opened, key)
+        return answer
+
+    def _opened(self, result: tuple[int, bool] | Failure, key: tuple[str, Stamp]) -> None:
+        waiting = self._opening.pop(key)
+        self._waiting -= len(waiting) - 1
+        if isinstance(result, Failure):
+            for answer in waiting:
+                answer.errback(result)
+            return
+        opened = OpenFile(*key, *result, self)
+        if opened.can_tell:
+            self._keep(opened)
+        for answer in waiting:
+            opened.hold()
+            answer.callback(opened)
+        opened.release()
+
+    def _keep(self, opened: OpenFile) -> None:
+        self._drop(opened.path)
+        if len(self._kept) >= _MAX_KEPT:
+            self._drop(next(iter(self._kept)))
+        opened.hold()
+        self._kept[opened.path] = (opened, self.clock.seconds())
+        self._sweep_later()
+
+    def _drop(self, path: str) -> None:
+        opened, _ = self._kept.pop(path, (None, 0.0))
+        if opened is not None:
+            opened.release()
+
+    def _sweep_later(self) -> None:
+        if not self._is_sweeping:
+            self._is_sweeping = True
+            self.clock.callLater(KEPT_S, self._sweep)
+
+    def _sweep(self) -> None:
+        """Drop what has been kept for long enough."""
+        self._is_sweeping = False
+        now_s = self.clock.seconds()
+        for path, (_, opened_s) in list(self._kept.items()):
+            if now_s - opened_s < KEPT_S:
+                break
+            self._drop(path)
+        if self._kept:
+            self._sweep_later()
+
+
+def _open_and_probe(path: str, stamp: Stamp) -> tuple[int, bool]:
+    """Open a file, and find out whether its file system can say what is cached."""
+    descriptor = open_stamped(path, stamp)
+    # This reads a byte, if it is cached. The first read of a day writes the time of access,
+    # which may wait: from now on, none in the reactor's thread does.
+    return descriptor, can_tell(descriptor)

@@ -82,11 +82,7 @@ class CatalogueWatch(Service):
         self._listeners.append(listener)
 
     def startService(self) -> None:
-        """Open the stores and start the first scan.
-
-        Raises:
-            StateError: a store can't be opened.
-        """
+        """Open the stores and start the first scan."""
         super().startService()
         self._hashes = self._open_hashes()
         self._first_offers = self._open_first_offers()

@@ -1,12 +1,12 @@
 """Hashes kept across restarts, so that unchanged files need not be read again.
 
-The store is a cache: a problem with its database costs another read of the files,
-but never yields a wrong hash. A row is valid only for the exact stamp that it was
-written for.
+The store is a cache: a problem with its database costs another read of the files, but never
+yields a wrong hash. A record is valid only for the exact stamp that it was written for, and
+only if its checksum is right.
 """
 
 import os
-import sqlite3
+import struct
 from collections.abc import Callable, Collection
 from pathlib import Path
 
@@ -14,19 +14,12 @@ from otaserver.catalogue.hashing import Hashes
 from otaserver.catalogue.stamps import Stamp
 from otaserver.catalogue.state_database import StateDatabase
 
-_COLUMNS = {
-    "path": "BLOB",
-    "inode": "INTEGER NOT NULL",
-    "size_bytes": "INTEGER NOT NULL",
-    "mtime_ns": "INTEGER NOT NULL",
-    "ctime_ns": "INTEGER NOT NULL",
-    "sha1": "TEXT NOT NULL",
-    "sha256": "TEXT NOT NULL",
-}
+# Inode, size and both times, wrapped into 64 bits; SHA-1 and SHA-256.
+_RECORD = struct.Struct("<4Q20s32s")
 
-# Up to this many rows of files that no longer exist are kept: a tree that disappears
-# for an hour (a disk is unplugged, say) need not be read again when it returns.
-_SPARE_ROWS = 10_000
+# Records of files that no longer exist are kept up to this number, which takes some 60 MB: a
+# tree on a disk that is away for a week, say, need not be read again when it returns.
+_SPARE_RECORDS = 300_000
 
 
 class HashStore:
@@ -35,18 +28,13 @@ class HashStore:
     Only one thread at a time may use it.
 
     Args:
-        path: the database file, created if it is missing and replaced if it is
-            damaged; ``:memory:`` for one that is lost when the process ends.
-        warn: called with a sentence, without its full stop, when the database fails
-            later on.
-
-    Raises:
-        StateError: the file can't be created or written.
+        path: see `StateDatabase`.
+        warn: likewise.
     """
 
     def __init__(self, path: Path | str, warn: Callable[[str], None] = lambda _: None) -> None:
-        self._put: list[tuple[bytes | int | str, ...]] = []
-        self._database = StateDatabase(path, "file", _COLUMNS, warn)
+        self._put: list[tuple[bytes, bytes]] = []
+        self._database = StateDatabase(path, warn)
 
     def get(self, path: str, stamp: Stamp) -> Hashes | None:
         """Look up a file's hashes.
@@ -58,16 +46,11 @@ class HashStore:
         Returns:
             The hashes; None if the store has none for this stamp.
         """
-
-        def find(database: sqlite3.Connection) -> Hashes | None:
-            row = database.execute(
-                "SELECT sha1, sha256 FROM file WHERE path = ? AND inode = ?"
-                " AND size_bytes = ? AND mtime_ns = ? AND ctime_ns = ?",
-                _key(path, stamp),
-            ).fetchone()
-            return None if row is None else Hashes(*row)
-
-        return self._database.run(find)
+        record = self._database.get(os.fsencode(path))
+        if record is None or len(record) != _RECORD.size:
+            return None
+        *numbers, sha1, sha256 = _RECORD.unpack(record)
+        return Hashes(sha1.hex(), sha256.hex()) if numbers == _numbers(stamp) else None
 
     def put(self, path: str, stamp: Stamp, hashes: Hashes) -> None:
         """Store a file's hashes; they are written to disk by `commit`.
@@ -77,7 +60,8 @@ class HashStore:
             stamp: the stamp that the hashes were computed for.
             hashes: the hashes.
         """
-        self._put.append((*_key(path, stamp), *hashes))
+        digests = (bytes.fromhex(digest) for digest in hashes)
+        self._put.append((os.fsencode(path), _RECORD.pack(*_numbers(stamp), *digests)))
 
     def commit(self) -> None:
         """Write the hashes that were stored since the last commit.
@@ -85,34 +69,18 @@ class HashStore:
         They are written together, so that the database isn't locked while files are
         being hashed.
         """
-        rows, self._put = self._put, []
-        if not rows:
-            return
-
-        def write(database: sqlite3.Connection) -> None:
-            database.executemany("INSERT OR REPLACE INTO file VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
-            database.commit()
-
-        self._database.run(write)
+        records, self._put = self._put, []
+        self._database.put(records)
 
     def forget_all_but(self, paths: Collection[str]) -> None:
-        """Delete the rows of files that no longer exist, if there are many.
+        """Delete records of files that no longer exist, if there are very many.
 
         Args:
             paths: the paths of all files whose hashes are still needed.
         """
-
-        def forget(database: sqlite3.Connection) -> None:
-            (rows,) = database.execute("SELECT count(*) FROM file").fetchone()
-            if rows <= len(paths) + _SPARE_ROWS:
-                return
-            kept = {os.fsencode(path) for path in paths}
-            known = [path for (path,) in database.execute("SELECT path FROM file")]
-            gone = [(path,) for path in known if path not in kept]
-            database.executemany("DELETE FROM file WHERE path = ?", gone)
-            database.commit()
-
-        self._database.run(forget)
+        if self._database.count() > len(paths) + _SPARE_RECORDS:
+            needed = {os.fsencode(path) for path in paths}
+            self._database.forget_some(_SPARE_RECORDS, needed.__contains__)
 
     def close(self) -> None:
         """Commit, and close the database."""
@@ -120,11 +88,6 @@ class HashStore:
         self._database.close()
 
 
-def _key(path: str, stamp: Stamp) -> tuple[bytes | int, ...]:
-    """Build a row's key, without the device: its number may change at the next boot."""
-    return (os.fsencode(path), *map(_signed, stamp[1:]))
-
-
-def _signed(number: int) -> int:
-    """Wrap an integer of any size into SQLite's signed 64 bits."""
-    return (number + (1 << 63)) % (1 << 64) - (1 << 63)
+def _numbers(stamp: Stamp) -> list[int]:
+    """List what identifies a file, without the device: its number may change at the next boot."""
+    return [number % (1 << 64) for number in stamp[1:]]

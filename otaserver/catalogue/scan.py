@@ -386,5 +386,6 @@ class _Run:
                     weight_of_loss(path),
                 )
                 return None
-            self.hashes.put(path, stamp, hashes)
+            if self.reads_content:
+                self.hashes.put(path, stamp, hashes)
         return File(path, stamp, hashes.sha1, hashes.sha256)

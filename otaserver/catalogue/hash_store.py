@@ -6,16 +6,16 @@ only if its checksum is right.
 """
 
 import os
-import struct
 from collections.abc import Callable, Collection
 from pathlib import Path
 
 from otaserver.catalogue.hashing import Hashes
-from otaserver.catalogue.stamps import Stamp
+from otaserver.catalogue.stamps import PACKED_BYTES, Stamp
 from otaserver.catalogue.state_database import StateDatabase
 
-# Inode, size and both times, wrapped into 64 bits; SHA-1 and SHA-256.
-_RECORD = struct.Struct("<4Q20s32s")
+# A record is a packed stamp, a SHA-1 and a SHA-256.
+_SHA1_END = PACKED_BYTES + 20
+_RECORD_BYTES = _SHA1_END + 32
 
 # Records of files that no longer exist are kept up to this number, which takes some 60 MB: a
 # tree on a disk that is away for a week, say, need not be read again when it returns.
@@ -47,10 +47,13 @@ class HashStore:
             The hashes; None if the store has none for this stamp.
         """
         record = self._database.get(os.fsencode(path))
-        if record is None or len(record) != _RECORD.size:
+        if (
+            record is None
+            or len(record) != _RECORD_BYTES
+            or record[:PACKED_BYTES] != stamp.packed()
+        ):
             return None
-        *numbers, sha1, sha256 = _RECORD.unpack(record)
-        return Hashes(sha1.hex(), sha256.hex()) if numbers == _numbers(stamp) else None
+        return Hashes(record[PACKED_BYTES:_SHA1_END].hex(), record[_SHA1_END:].hex())
 
     def put(self, path: str, stamp: Stamp, hashes: Hashes) -> None:
         """Store a file's hashes; they are written to disk by `commit`.
@@ -60,8 +63,8 @@ class HashStore:
             stamp: the stamp that the hashes were computed for.
             hashes: the hashes.
         """
-        digests = (bytes.fromhex(digest) for digest in hashes)
-        self._put.append((os.fsencode(path), _RECORD.pack(*_numbers(stamp), *digests)))
+        record = stamp.packed() + bytes.fromhex(hashes.sha1 + hashes.sha256)
+        self._put.append((os.fsencode(path), record))
 
     def commit(self) -> None:
         """Write the hashes that were stored since the last commit.
@@ -86,8 +89,3 @@ class HashStore:
         """Commit, and close the database."""
         self.commit()
         self._database.close()
-
-
-def _numbers(stamp: Stamp) -> list[int]:
-    """List what identifies a file, without the device: its number may change at the next boot."""
-    return [number % (1 << 64) for number in stamp[1:]]

@@ -5,7 +5,7 @@ import os
 from collections.abc import Callable
 from typing import NamedTuple
 
-from otaserver.catalogue.stamps import FileChanged, Stamp, open_stamped, stamp_of
+from otaserver.catalogue.stamps import FileChanged, Stamp, open_stamped
 
 READ_SIZE_BYTES = 1 << 20
 
@@ -34,7 +34,7 @@ def hash_file(path: str, stamp: Stamp, check: Callable[[], None]) -> Hashes:
         The hashes of the whole content.
 
     Raises:
-        FileChanged: the file no longer has this stamp.
+        FileChanged: the file, or its metadata, changed since the scan saw it.
         OSError: the file can't be read.
     """
     sha1, sha256 = hashlib.sha1(usedforsecurity=False), hashlib.sha256()
@@ -51,7 +51,7 @@ def hash_file(path: str, stamp: Stamp, check: Callable[[], None]) -> Hashes:
             left_bytes -= count
             sha1.update(buffer[:count])
             sha256.update(buffer[:count])
-        if stamp_of(os.fstat(file.fileno())) != stamp:
+        if not stamp.fits_exactly(os.fstat(file.fileno())):
             raise FileChanged
     return Hashes(sha1.hexdigest(), sha256.hexdigest())
 
@@ -68,7 +68,7 @@ def leave_unhashed(path: str, stamp: Stamp, check: Callable[[], None]) -> Hashes
         Empty hashes.
 
     Raises:
-        FileChanged: the file no longer has this stamp.
+        FileChanged: the file has changed since the scan saw it.
         OSError: the file can't be opened.
     """
     check()

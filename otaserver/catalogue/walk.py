@@ -9,6 +9,7 @@ import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
+from otaserver.catalogue.file_systems import FileSystems
 from otaserver.catalogue.names import firmware_version, is_part, is_unfinished
 from otaserver.catalogue.problems import Problem, Weight
 from otaserver.catalogue.stamps import FileChanged, FileRemoved, Stamp, stamp_of
@@ -99,14 +100,21 @@ class TreeWalker:
     Args:
         root: the release tree's folder.
         check: called for each folder; it may raise to cancel the walk.
+        file_systems: what is mounted; None to ask the kernel.
 
     Attributes:
         problems: what is wrong with the tree.
     """
 
-    def __init__(self, root: str, check: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        root: str,
+        check: Callable[[], None] = lambda: None,
+        file_systems: FileSystems | None = None,
+    ) -> None:
         self._root = os.path.realpath(root)
         self._check = check
+        self._file_systems = file_systems or FileSystems()
         self._linked_folders = 0
         self.problems: list[Problem] = []
 
@@ -215,7 +223,8 @@ class TreeWalker:
                 return
             walked.folder_names.append(entry.name)
         elif stat.S_ISREG(status.st_mode):
-            walked.files[entry.name] = stamp_of(status)
+            keeps_inodes = self._file_systems.keeps_inodes(status.st_dev)
+            walked.files[entry.name] = stamp_of(status, keeps_inodes)
         else:
             self._leave_out(path, "is neither a file nor a folder", "remove it")
 

@@ -17,7 +17,7 @@ the length, knows that the file is incomplete.
 
 import os
 
-from otaserver.catalogue.stamps import FileChanged, Stamp, stamp_of
+from otaserver.catalogue.stamps import FileChanged, Stamp
 from otaserver.errors import OTAServerError
 from otaserver.wire.nowait_read import is_cached, read_if_cached
 from otaserver.wire.transfer import (
@@ -73,7 +73,7 @@ def read_small(descriptor: int, stamp: Stamp, offset: int, size_bytes: int) -> b
         return None
     try:
         content = read_if_cached(descriptor, offset, size_bytes)
-        is_same = stamp_of(os.fstat(descriptor)) == stamp
+        is_same = stamp.fits(os.fstat(descriptor))
     except OSError:
         return None
     return content if is_same and content is not None and len(content) == size_bytes else None
@@ -169,7 +169,7 @@ class FileTransfer(Transfer):
             self._write()
 
     def _check_stamp(self) -> None:
-        if stamp_of(os.fstat(self._descriptor)) != self._stamp:
+        if not self._stamp.fits(os.fstat(self._descriptor)):
             raise FileChangedWhileSent
 
     def _read_ahead(self, size_bytes: int) -> None:

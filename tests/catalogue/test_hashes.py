@@ -9,7 +9,7 @@ from otaserver.catalogue.hash_store import HashStore
 from otaserver.catalogue.hashing import Hashes, hash_file
 from otaserver.catalogue.stamps import FileChanged, Stamp, open_stamped, stamp_of
 
-STAMP = Stamp(1, 2, 3, 4, 5)
+STAMP = Stamp(2, 3, 4, 5)
 HASHES = Hashes("a" * 40, "b" * 64)
 
 
@@ -45,14 +45,7 @@ def test_a_file_that_looks_different_is_not_known(field: str) -> None:
     assert store.get("b", STAMP) is None
 
 
-def test_the_number_of_the_disk_does_not_matter() -> None:
-    store = HashStore(":memory:")
-    store.put("a", STAMP, HASHES)
-    store.commit()
-    assert store.get("a", STAMP._replace(device=99)) == HASHES
-
-
-@pytest.mark.parametrize("time_ns", [-(10**30), -1, 1 << 63, 1 << 64, 10**30])
+@pytest.mark.parametrize("time_ns", [-(10**9 << 63), -1, 1 << 63, 1 << 64, (10**9 << 63) - 1])
 def test_any_time_can_be_kept(state: Path, time_ns: int) -> None:
     odd = STAMP._replace(mtime_ns=time_ns, ctime_ns=time_ns)
     store = HashStore(state)

@@ -16,7 +16,7 @@ from otaserver.manifest.update_request import UpdateRequest
 
 
 def file(path: str, content: str = "") -> File:
-    return File(path, Stamp(1, 2, 3, 0, 0), content, content)
+    return File(path, Stamp(2, 3, 0, 0), content, content)
 
 
 def release(version: str, **files: str) -> Release:

@@ -12,6 +12,7 @@ from typing import IO
 from twisted.application.service import MultiService
 from twisted.internet.error import CannotListenError
 
+from otaserver.catalogue.presence import means_away
 from otaserver.errors import OTAServerError
 from otaserver.trial import folder_fault, is_read_only
 
@@ -47,10 +48,12 @@ class Server(MultiService):
     Args:
         root: the release tree's folder.
         state: the state folder.
+        is_awaited: whether the release tree may be missing.
     """
 
-    def __init__(self, root: Path, state: Path) -> None:
+    def __init__(self, root: Path, state: Path, is_awaited: bool = False) -> None:
         super().__init__()
+        self._is_awaited = is_awaited
         self._root = root
         self._state = state
         self._lock: IO[bytes] | None = None
@@ -72,7 +75,7 @@ class Server(MultiService):
         """
         with _one_line():
             # Privileges may have been dropped since the options were read.
-            check_root(self._root)
+            check_root(self._root, self._is_awaited)
             # Not earlier either: the folder has to belong to the server's own user. The
             # kernel releases the lock when the process ends, however that happens.
             self._lock = lock_state(self._state)
@@ -104,11 +107,12 @@ def quoted(value: str | Path) -> str:
     return text if len(text) <= _MAX_QUOTED else f"{text[:_MAX_QUOTED]}…"
 
 
-def check_root(root: Path) -> None:
+def check_root(root: Path, is_awaited: bool = False) -> None:
     """Check that the release tree can be read.
 
     Args:
         root: the release tree's folder.
+        is_awaited: whether it may be missing.
 
     Raises:
         CannotStart: it can't be read.
@@ -117,6 +121,8 @@ def check_root(root: Path) -> None:
         with os.scandir(root):
             pass
     except OSError as error:
+        if is_awaited and means_away(error):
+            return
         raise CannotStart(
             f"can't read the release tree at --root {quoted(root)}: {error.strerror}"
         ) from error

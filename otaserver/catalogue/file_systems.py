@@ -21,18 +21,27 @@ def _read_mounts() -> str:
 
 
 class FileSystems:
-    """Tells which file systems keep inode numbers.
-
-    What is mounted can change, so make one for each scan.
+    """Tells which file systems keep inode numbers, and whose disk is gone.
 
     Args:
         read_mounts: reads what is mounted, in the format of ``/proc/self/mountinfo`` (see
             proc(5)).
+        disks: the folder in which the kernel lists disks by their number.
     """
 
-    def __init__(self, read_mounts: Callable[[], str] = _read_mounts) -> None:
+    def __init__(
+        self,
+        read_mounts: Callable[[], str] = _read_mounts,
+        disks: Path = Path("/sys/dev/block"),
+    ) -> None:
         self._read_mounts = read_mounts
+        self._disks = disks
         self._without_inodes: frozenset[int] | None = None
+        self._present: set[int] = set()
+
+    def look_again(self) -> None:
+        """Forget what is mounted, which may change between scans."""
+        self._without_inodes = None
 
     def keeps_inodes(self, device: int) -> bool:
         """Tell whether a file has the same inode number as long as it exists.
@@ -46,6 +55,21 @@ class FileSystems:
         if self._without_inodes is None:
             self._without_inodes = frozenset(_devices_without_inodes(self._read_mounts()))
         return device not in self._without_inodes
+
+    def is_gone(self, device: int) -> bool:
+        """Tell whether a disk has been pulled out, though its file system is still mounted.
+
+        Args:
+            device: the number of the device.
+
+        Returns:
+            Whether the kernel no longer has it, but did when this was last asked. What is
+            no disk, such as a share, is never gone.
+        """
+        if (self._disks / f"{os.major(device)}:{os.minor(device)}").exists():
+            self._present.add(device)
+            return False
+        return device in self._present
 
 
 def _devices_without_inodes(mounts: str) -> Iterator[int]:

@@ -198,6 +198,14 @@ class Folder:
         """What the paths of everything in the folder begin with."""
         return f"{self.path}/" if self.path else ""
 
+    def is_empty(self) -> bool:
+        """Tell whether nothing is in the folder.
+
+        Returns:
+            Whether it has neither files nor subfolders.
+        """
+        return not (self.files or self.folders)
+
     def walk(self) -> Iterator[File]:
         """Iterate over all files in this folder and its subfolders, at any depth.
 
@@ -218,11 +226,28 @@ class Catalogue:
         problems: what is wrong with the tree, the gravest first.
         unsettled: whether something was left out, or kept as it was before,
             because it may still be changing.
+        away: the paths of folders that are as they were before, because what they are on
+            is not there at the moment; empty for the root.
     """
 
     root: Folder
     problems: tuple[Problem, ...] = ()
     unsettled: bool = False
+    away: tuple[str, ...] = ()
+
+    def is_away(self, parts: Iterable[str]) -> bool:
+        """Tell whether a path is on something that is not there at the moment.
+
+        Args:
+            parts: the names along the path from the root.
+
+        Returns:
+            Whether it is in a folder that is away, or is one.
+        """
+        if not self.away:
+            return False
+        path = "".join(f"{part}/" for part in parts)
+        return any(not folder or path.startswith(f"{folder}/") for folder in self.away)
 
     def find(self, parts: Iterable[str]) -> File | Folder | None:
         """Look up a path.

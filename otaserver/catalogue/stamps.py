@@ -50,6 +50,13 @@ class FileRemoved(FileChanged):
         super().__init__("The file was removed.")
 
 
+class FileAway(FileChanged):
+    """A file that is in the catalogue is missing, together with what it was in."""
+
+    def __init__(self) -> None:
+        super().__init__("The file is not there at the moment; try again.")
+
+
 class Stamp(NamedTuple):
     """Identifies a file and its content without reading it.
 
@@ -135,26 +142,42 @@ def stamp_of(status: os.stat_result, keeps_inodes: bool = True) -> Stamp:
     return Stamp(inode, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
 
-def open_stamped(path: str, stamp: Stamp) -> int:
+def open_stamped(path: str, stamp: Stamp, root: str | None = None) -> int:
     """Open a file for reading, if it is still the same.
 
     Args:
         path: the file's absolute path.
         stamp: its stamp when it was scanned.
+        root: the release tree's folder, to tell what was removed from what is away; None
+            to take everything that is missing for removed.
 
     Returns:
         A file descriptor, which the caller must close.
 
     Raises:
         FileRemoved: the file no longer exists.
+        FileAway: it doesn't, and nor does the tree, as if its disk were pulled out.
         FileChanged: it is a different file, or its content may have changed.
         OSError: the file can't be opened.
     """
     try:
         descriptor = os.open(path, _OPEN_FLAGS)
     except FileNotFoundError as error:
-        raise FileRemoved from error
+        is_away = root is not None and _is_away(path, root)
+        raise (FileAway if is_away else FileRemoved) from error
     if stamp.fits(os.fstat(descriptor)):
         return descriptor
     os.close(descriptor)
     raise FileChanged
+
+
+def _is_away(path: str, root: str) -> bool:
+    """Tell whether the innermost folder of a path that exists is empty, or above the root."""
+    folder = os.path.dirname(path)
+    while len(folder) >= len(root):
+        try:
+            with os.scandir(folder) as entries:
+                return next(entries, None) is None
+        except OSError:
+            folder = os.path.dirname(folder)
+    return True

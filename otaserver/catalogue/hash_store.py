@@ -75,13 +75,24 @@ class HashStore:
         records, self._put = self._put, []
         self._database.put(records)
 
+    def has_many_spare(self, files: int) -> bool:
+        """Tell whether there are very many records of files that no longer exist.
+
+        Args:
+            files: how many files there are.
+
+        Returns:
+            Whether `forget_all_but` has something to do.
+        """
+        return self._database.count() > files + _SPARE_RECORDS
+
     def forget_all_but(self, paths: Collection[str]) -> None:
         """Delete records of files that no longer exist, if there are very many.
 
         Args:
             paths: the paths of all files whose hashes are still needed.
         """
-        if self._database.count() > len(paths) + _SPARE_RECORDS:
+        if self.has_many_spare(len(paths)):
             needed = {os.fsencode(path) for path in paths}
             self._database.forget_some(_SPARE_RECORDS, needed.__contains__)
 

@@ -4,15 +4,19 @@ Only what is in a catalogue is ever served, so nothing that is hidden, outside t
 tree, or linked from outside can be reached through any protocol.
 """
 
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from otaserver.catalogue.problems import Problem
-from otaserver.catalogue.stamps import Stamp
+from otaserver.catalogue.stamps import PACKED_BYTES, Stamp
 from otaserver.catalogue.versions import Rank, rank
 
 MANIFEST_NAME = "manifest.json"
+
+# Behind a packed stamp.
+_SHA1_END = PACKED_BYTES + 20
 
 # From the year 1 to the year 9999.
 _FIRST_DATE_S, _LAST_DATE_S = -62_135_596_800, 253_402_300_799
@@ -30,26 +34,53 @@ def shown_s(time_ns: int) -> int:
     return min(max(time_ns // 1_000_000_000, _FIRST_DATE_S), _LAST_DATE_S)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class File:
     """One file that may be served.
 
-    Attributes:
+    A large tree has hundreds of thousands, so what is known of each is packed.
+
+    Args:
         path: its path relative to the root, separated by ``/``.
         stamp: its stamp when it was hashed.
         sha1: its SHA-1, in lower-case hexadecimal.
         sha256: its SHA-256, in lower-case hexadecimal.
+
+    Attributes:
+        folder: the path of its folder.
+        name: the last part of its path.
     """
 
-    path: str
-    stamp: Stamp
-    sha1: str
-    sha256: str
+    folder: str
+    name: str
+    _packed: bytes
+
+    def __init__(self, path: str, stamp: Stamp, sha1: str, sha256: str) -> None:
+        folder, _, name = path.rpartition("/")
+        # All files of a folder share its path.
+        object.__setattr__(self, "folder", sys.intern(folder))
+        object.__setattr__(self, "name", name)
+        object.__setattr__(self, "_packed", stamp.packed() + bytes.fromhex(sha1 + sha256))
 
     @property
-    def name(self) -> str:
-        """The last part of the path."""
-        return self.path.rpartition("/")[2]
+    def path(self) -> str:
+        """Its path relative to the root, separated by ``/``."""
+        return f"{self.folder}/{self.name}" if self.folder else self.name
+
+    @property
+    def stamp(self) -> Stamp:
+        """Its stamp when it was hashed."""
+        return Stamp.unpacked(self._packed)
+
+    @property
+    def sha1(self) -> str:
+        """Its SHA-1, in lower-case hexadecimal."""
+        return self._packed[PACKED_BYTES:_SHA1_END].hex()
+
+    @property
+    def sha256(self) -> str:
+        """Its SHA-256, in lower-case hexadecimal."""
+        return self._packed[_SHA1_END:].hex()
 
     @property
     def size_bytes(self) -> int:
@@ -215,6 +246,40 @@ class Folder:
         yield from self.files.values()
         for folder in self.folders.values():
             yield from folder.walk()
+
+
+class FilesByDevicePath(Mapping[str, File]):
+    """The files of a release by their path on the device, sorted.
+
+    It makes the paths as they are needed, and looks them up in the folders: a dictionary of
+    its own would take a third of the memory of a large catalogue.
+
+    Args:
+        folder: the release's folder.
+    """
+
+    __slots__ = ("_files", "_folder")
+
+    def __init__(self, folder: Folder) -> None:
+        self._folder = folder
+        self._files = tuple(sorted(folder.walk(), key=lambda file: file.path))
+
+    def __getitem__(self, path: str) -> File:
+        """Look up a file."""
+        *names, name = path.split("/")
+        folder = self._folder
+        for folder_name in names:
+            folder = folder.folders[folder_name]
+        return folder.files[name]
+
+    def __iter__(self) -> Iterator[str]:
+        """Iterate over the paths on the device, sorted."""
+        start = len(self._folder.prefix)
+        return (file.path[start:] for file in self._files)
+
+    def __len__(self) -> int:
+        """Count the files."""
+        return len(self._files)
 
 
 @dataclass(frozen=True, slots=True)

@@ -154,7 +154,8 @@ class Scanner:
         catalogue = Catalogue(root, problems, run.unsettled, tuple(run.away))
         if catalogue == previous:
             return previous
-        self._hashes.forget_all_but([file.path for file in root.walk()])
+        if self._hashes.has_many_spare(sum(1 for _ in root.walk())):
+            self._hashes.forget_all_but([file.path for file in root.walk()])
         if self._first_offers is not None:
             self._first_offers.forget_all_but(
                 {walker.absolute(path) for path in offered_paths(root)}
@@ -343,7 +344,7 @@ class _Run:
             if file is None:
                 walked.is_complete = False
             else:
-                files[name] = file
+                files[file.name] = file
         walked.is_complete &= all(inner.is_complete for inner in walked.folders.values())
         return same_or_new(walked, folders, files, None, previous)
 
@@ -368,7 +369,7 @@ class _Run:
             else:
                 self.unsettled = True
             if file is not None:
-                files[name] = file
+                files[file.name] = file
         return files
 
     def _file(self, folder_path: str, name: str, stamp: Stamp, known: File | None) -> File | None:

@@ -45,8 +45,13 @@ def release_of(folder: Folder) -> Release:
         The release, with its files by their path on the device.
     """
     files = FilesByDevicePath(folder)
+    start = len(folder.prefix)
+    with_files = {file.folder[start:] for file in folder.walk()} - {""}
     folders = frozenset(
-        path[:end] for path in files for end, char in enumerate(path) if char == "/"
+        path[:end]
+        for path in with_files
+        for end in range(1, len(path) + 1)
+        if path[end : end + 1] in ("/", "")
     )
     return Release(
         folder.name,

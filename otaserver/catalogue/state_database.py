@@ -13,7 +13,7 @@ start, and records are kept in memory until then. Each of these is said in a war
 
 import os
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from hashlib import blake2b
 from pathlib import Path
@@ -67,8 +67,8 @@ class StateDatabase:
         """
 
         def find(database: sqlite3.Connection) -> bytes | None:
-            found = _sound(database.execute(f"{_FIND} WHERE key = ?", (key,)))
-            return next((content for _, content in found), None)
+            row = database.execute(f"{_FIND} WHERE key = ?", (key,)).fetchone()
+            return row[1] if row is not None and _is_sound(*row) else None
 
         return self._run(find, None)
 
@@ -80,7 +80,7 @@ class StateDatabase:
         """
 
         def find(database: sqlite3.Connection) -> list[Row]:
-            return list(_sound(database.execute(_FIND)))
+            return [row[:2] for row in database.execute(_FIND) if _is_sound(*row)]
 
         return self._run(find, [])
 
@@ -186,12 +186,10 @@ def _checksum(key: bytes, content: bytes) -> bytes:
     return blake2b(lengths + key + content, digest_size=_CHECKSUM_BYTES).digest()
 
 
-def _sound(rows: Iterable[tuple[object, object, object]]) -> Iterator[Row]:
-    """Pass on the rows whose checksum is right; damage can change even a value's type."""
-    for key, content, checksum in rows:
-        if (
-            isinstance(key, bytes)
-            and isinstance(content, bytes)
-            and checksum == _checksum(key, content)
-        ):
-            yield key, content
+def _is_sound(key: object, content: object, checksum: object) -> bool:
+    """Tell whether a row is what was written; damage can change even a value's type."""
+    return (
+        isinstance(key, bytes)
+        and isinstance(content, bytes)
+        and checksum == _checksum(key, content)
+    )

@@ -107,6 +107,7 @@ class Options(usage.Options):
         seconds("ftp-data-timeout", 30.0, "How long opening a data connection may take.", 1),
     ]
     optFlags = [
+        ["wait-for-root", None, "Wait for a release tree that is missing or empty."],
         ["legacy", None, "Serve the original client: absolute paths, and padded headers."],
         ["no-access-log", None, "Write no access log."],
     ]
@@ -203,7 +204,7 @@ class Options(usage.Options):
     def _fault_of_files(self) -> str:
         """Look for files and folders that the server could not use."""
         try:
-            check_root(Path(self["root"]))
+            check_root(Path(self["root"]), bool(self["wait-for-root"]))
             check_state(self["state"])
             if self.parent is not None:
                 check_state_is_free(self["state"])

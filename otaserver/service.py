@@ -38,6 +38,13 @@ class TreeNotReadYet(OTAServerError):
         super().__init__("The release tree is still being read for the first time.")
 
 
+class TreeAway(TreeNotReadYet):
+    """The release tree, or the part of it that is asked for, is not there at the moment."""
+
+    def __init__(self) -> None:
+        OTAServerError.__init__(self, "The releases are not there at the moment; try again.")
+
+
 @dataclass(frozen=True, slots=True)
 class ManifestRequest:
     """A device's request for its manifest.
@@ -138,6 +145,7 @@ class UpdateServer:
 
         Raises:
             TreeNotReadYet: there is no catalogue yet.
+            TreeAway: what would be there is on a disk that is away.
             NothingHere: it has nothing at this path.
             otaserver.manifest.update_request.BadUpdateRequest: the query is
                 malformed.
@@ -145,6 +153,8 @@ class UpdateServer:
         catalogue = self._catalogue()
         if catalogue is None:
             raise TreeNotReadYet
+        if catalogue.is_away(path.names):
+            raise TreeAway
         if path.names and path.names[-1] == MANIFEST_NAME and not path.is_folder:
             folder = catalogue.find(path.names[:-1])
             if isinstance(folder, Folder) and folder.tree is not None:

@@ -1,21 +1,27 @@
 """Starting the server, and reporting in one line why it can't start."""
 
+import errno
 import fcntl
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
 from twisted.application.service import MultiService
 from twisted.internet.error import CannotListenError
 
+from otaserver.catalogue.presence import means_away
 from otaserver.errors import OTAServerError
-from otaserver.trial import folder_fault
+from otaserver.trial import folder_fault, is_read_only
 
 _LOCK_NAME = "lock"
 _READ_WRITE = os.R_OK | os.W_OK
+
+# What a worn or full card says. The server runs without its state then; whoever looks after
+# a vehicle's server is not there to mend it.
+_FAULTS_OF_DISKS = (errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EIO)
 
 # A longer value is cut in sentences, which stay readable.
 _MAX_QUOTED = 200
@@ -42,10 +48,12 @@ class Server(MultiService):
     Args:
         root: the release tree's folder.
         state: the state folder.
+        is_awaited: whether the release tree may be missing.
     """
 
-    def __init__(self, root: Path, state: Path) -> None:
+    def __init__(self, root: Path, state: Path, is_awaited: bool = False) -> None:
         super().__init__()
+        self._is_awaited = is_awaited
         self._root = root
         self._state = state
         self._lock: IO[bytes] | None = None
@@ -67,7 +75,7 @@ class Server(MultiService):
         """
         with _one_line():
             # Privileges may have been dropped since the options were read.
-            check_root(self._root)
+            check_root(self._root, self._is_awaited)
             # Not earlier either: the folder has to belong to the server's own user. The
             # kernel releases the lock when the process ends, however that happens.
             self._lock = lock_state(self._state)
@@ -99,11 +107,12 @@ def quoted(value: str | Path) -> str:
     return text if len(text) <= _MAX_QUOTED else f"{text[:_MAX_QUOTED]}…"
 
 
-def check_root(root: Path) -> None:
+def check_root(root: Path, is_awaited: bool = False) -> None:
     """Check that the release tree can be read.
 
     Args:
         root: the release tree's folder.
+        is_awaited: whether it may be missing.
 
     Raises:
         CannotStart: it can't be read.
@@ -112,6 +121,8 @@ def check_root(root: Path) -> None:
         with os.scandir(root):
             pass
     except OSError as error:
+        if is_awaited and means_away(error):
+            return
         raise CannotStart(
             f"can't read the release tree at --root {quoted(root)}: {error.strerror}"
         ) from error
@@ -143,8 +154,11 @@ def check_state(state: Path) -> None:
         state: the folder, as an absolute path; it need not exist yet.
 
     Raises:
-        CannotStart: it, or something that is in it already, can't be written to.
+        CannotStart: the user may not write to it, or to something that is in it already. A
+            read-only disk is not an error.
     """
+    if is_read_only(state):
+        return
     fault = folder_fault(state)
     if not fault and state.is_dir():
         files = [state / _LOCK_NAME, *state.glob("*.sqlite3")]
@@ -164,26 +178,31 @@ def check_state_is_free(state: Path) -> None:
         CannotStart: another server uses it.
     """
     if (state / _LOCK_NAME).exists():
-        lock_state(state).close()
+        lock = lock_state(state)
+        if lock is not None:
+            lock.close()
 
 
-def lock_state(state: Path) -> IO[bytes]:
+def lock_state(state: Path) -> IO[bytes] | None:
     """Take hold of a state folder, so that no second server uses it.
 
     Args:
         state: the folder, which is created if it is missing.
 
     Returns:
-        The lock's file; the folder is free again once it is closed.
+        The lock's file; the folder is free again once it is closed. None if the disk is
+        full or read-only, so that nobody can keep state there.
 
     Raises:
-        CannotStart: another server holds it, or it can't be written to.
+        CannotStart: another server holds it, or the user may not write to it.
     """
     try:
         state.mkdir(mode=0o700, parents=True, exist_ok=True)
         # Not emptied yet: if it is held, it has the process that holds it.
         lock = (state / _LOCK_NAME).open("a+b")
     except OSError as error:
+        if error.errno in _FAULTS_OF_DISKS:
+            return None
         raise CannotStart(
             f"can't keep state at --state {quoted(state)}: {error.strerror}"
         ) from error
@@ -192,9 +211,10 @@ def lock_state(state: Path) -> IO[bytes]:
     except OSError as error:
         with lock:
             raise CannotStart(_why_not_locked(state, lock, error)) from error
-    lock.truncate(0)
-    lock.write(b"%d\n" % os.getpid())
-    lock.flush()
+    # Who holds it is only good to know.
+    with suppress(OSError):
+        lock.truncate(0)
+        os.write(lock.fileno(), b"%d\n" % os.getpid())
     return lock
 
 

@@ -60,7 +60,7 @@ def makeService(options: Options) -> MultiService:
 
     make_steady(reactor)
     _allow_as_many_files_as_possible()
-    service = Server(Path(options["root"]), options["state"])
+    service = Server(Path(options["root"]), options["state"], bool(options["wait-for-root"]))
     signals = Signals(reactor)
     signals.setServiceParent(service)
     greeting = Greeting(options["root"])
@@ -113,6 +113,7 @@ def _watch(options: Options, reactor: Any, worker: Worker) -> CatalogueWatch:
         settle_s=options["settle"],
         roots=options["roots"],
         poll_s=options["poll"],
+        is_awaited=bool(options["wait-for-root"]),
     )
 
 

@@ -136,14 +136,33 @@ def folder_fault(folder: Path) -> str:
     Returns:
         The reason; empty if none is apparent.
     """
-    existing = folder
-    while not os.path.lexists(existing):
-        existing = existing.parent
+    existing = _existing(folder)
     if not existing.is_dir():
         return f"{str(existing)!r} is not a folder"
     if not os.access(existing, os.W_OK | os.X_OK):
         return f"{str(existing)!r} is not writable"
     return ""
+
+
+def is_read_only(folder: Path) -> bool:
+    """Tell whether a folder, or one that has to be made, is on a read-only file system.
+
+    Args:
+        folder: the folder, as an absolute path.
+
+    Returns:
+        Whether nobody can write there.
+    """
+    try:
+        return bool(os.statvfs(_existing(folder)).f_flag & os.ST_RDONLY)
+    except OSError:
+        return False
+
+
+def _existing(folder: Path) -> Path:
+    while not os.path.lexists(folder):
+        folder = folder.parent
+    return folder
 
 
 def fault_as_user(uid: int | None, gid: int | None, find_fault: Callable[[], str]) -> str:

@@ -10,10 +10,11 @@ from twisted.python.failure import Failure
 
 from otaserver.catalogue.first_offers import FirstOffers
 from otaserver.catalogue.hash_store import HashStore
-from otaserver.catalogue.model import Catalogue, Folder
+from otaserver.catalogue.model import Catalogue, Folder, ReleaseTree
+from otaserver.catalogue.presence import RootAway, ScanError
 from otaserver.catalogue.problems import Problem
 from otaserver.catalogue.release_rules import DEFAULT_ROOTS
-from otaserver.catalogue.scan import ScanCancelled, ScanError, Scanner
+from otaserver.catalogue.scan import ScanCancelled, Scanner
 from otaserver.clock import Clock, DelayedCall
 from otaserver.worker import Worker
 
@@ -21,6 +22,11 @@ from otaserver.worker import Worker
 _BUSY_SHARE = 0.05
 
 _NOTHING = "release none, firmware none"
+
+# The root is away, and so is everything in it.
+_ALL_AWAY = ("",)
+
+_NOTHING_YET = Catalogue(Folder("", 0, {}, {}, ReleaseTree()))
 
 
 class CatalogueWatch(Service):
@@ -38,6 +44,7 @@ class CatalogueWatch(Service):
         poll_s: the time between the end of one scan and the start of the next, in
             seconds; longer if scans take long.
         roots: the folders of a device that releases may have files in.
+        is_awaited: whether a root that is missing or empty is waited for, even at first.
 
     Attributes:
         catalogue: the latest catalogue; None until the first scan is done.
@@ -55,6 +62,7 @@ class CatalogueWatch(Service):
         settle_s: float,
         poll_s: float,
         roots: Collection[str] = DEFAULT_ROOTS,
+        is_awaited: bool = False,
     ) -> None:
         self.catalogue: Catalogue | None = None
         self._clock = clock
@@ -65,6 +73,7 @@ class CatalogueWatch(Service):
         self._settle_s = settle_s
         self._poll_s = poll_s
         self._roots = roots
+        self._is_awaited = is_awaited
         self._listeners: list[Callable[[], None]] = []
         self._stopping = threading.Event()
         self._next: DelayedCall | None = None
@@ -82,11 +91,7 @@ class CatalogueWatch(Service):
         self._listeners.append(listener)
 
     def startService(self) -> None:
-        """Open the stores and start the first scan.
-
-        Raises:
-            StateError: a store can't be opened.
-        """
+        """Open the stores and start the first scan."""
         super().startService()
         self._hashes = self._open_hashes()
         self._first_offers = self._open_first_offers()
@@ -97,6 +102,7 @@ class CatalogueWatch(Service):
             self._roots,
             self._first_offers,
             monotonic_s=self._clock.seconds,
+            is_awaited=self._is_awaited,
         )
         self._scan()
 
@@ -150,12 +156,17 @@ class CatalogueWatch(Service):
         self._next = self._clock.callLater(wait_s, self._scan)
 
     def _show(self, catalogue: Catalogue) -> None:
+        if self._error:
+            self.log.info("The release tree is there again.")
         self._error = ""
         if catalogue is self.catalogue:
             return
         self._say_what_is_wrong(frozenset(catalogue.problems))
-        self.catalogue = catalogue
+        self._publish(catalogue)
         self._say_what_is_offered(catalogue.root)
+
+    def _publish(self, catalogue: Catalogue) -> None:
+        self.catalogue = catalogue
         for listener in self._listeners:
             listener()
 
@@ -183,11 +194,19 @@ class CatalogueWatch(Service):
                 self._say_what_is_offered(inner)
 
     def _report(self, failure: Failure) -> None:
-        """Log once why the tree can't be read; the last catalogue stays in use."""
+        """Log once why the tree can't be read; the last catalogue stays in use.
+
+        If the tree is away, the catalogue says so, and requests are refused until it is back.
+        """
         if failure.check(ScanCancelled):
             return
         failure.trap(ScanError)
+        is_away = failure.check(RootAway) is not None
         error = failure.getErrorMessage()
         if error != self._error:
-            self.log.error("{error}", error=error)
+            until = "; requests are to be tried again until it is back" if is_away else ""
+            self.log.error("{error}{until}", error=error, until=until)
         self._error = error
+        known = self.catalogue or _NOTHING_YET
+        if is_away and known.away != _ALL_AWAY:
+            self._publish(replace(known, away=_ALL_AWAY))

@@ -11,7 +11,6 @@ from twisted.logger import formatEvent, globalLogPublisher
 from otaserver.catalogue.first_offers import FirstOffers
 from otaserver.catalogue.hash_store import HashStore
 from otaserver.catalogue.scan import ScanCancelled
-from otaserver.catalogue.state_database import StateError
 from otaserver.watch import CatalogueWatch
 from tests.catalogue.finding import tree_at, version_of
 from tests.support.trees import rewrite, write_tree
@@ -243,16 +242,6 @@ def test_what_has_not_settled_is_looked_at_again_after_the_settle_time(small_tre
     assert newest(watch) is None
     clock.advance(31)
     assert newest(watch) == "1.0.1"
-
-
-def test_a_store_that_can_not_be_opened_keeps_the_service_from_starting(small_tree: Path) -> None:
-    def refuse() -> HashStore:
-        raise StateError("no")
-
-    watch, clock = watching(small_tree, open_hashes=refuse)
-    with pytest.raises(StateError):
-        watch.startService()
-    assert clock.getDelayedCalls() == []
 
 
 def test_stopping_ends_the_looks_and_closes_the_store(small_tree: Path) -> None:

@@ -145,6 +145,46 @@ def _stray(path: str, place: str) -> Problem:
     return _not_offered(path, what, f"move it into one, as 1.0.1/{place} for example")
 
 
+def hidden_file(path: str) -> Problem:
+    """Describe a file that can't be asked for.
+
+    Args:
+        path: its path relative to the root.
+
+    Returns:
+        What is wrong with it.
+    """
+    what = "is hidden by the generated manifest of the same name"
+    return Problem(Weight.LEFT_OUT, path, what, "delete it")
+
+
+def unfinished_upload(path: str, release: str) -> Problem:
+    """Describe a file that is still being uploaded.
+
+    Args:
+        path: its path relative to the root.
+        release: the path of the release that it is in.
+
+    Returns:
+        What is wrong with it.
+    """
+    what = f"is an unfinished upload, and {release} is not offered as it is now"
+    return Problem(Weight.NOT_OFFERED, path, what, "finish it, or delete the file")
+
+
+def emptied_product(path: str) -> Problem:
+    """Describe a product whose folder is empty all at once.
+
+    Args:
+        path: its path relative to the root.
+
+    Returns:
+        What is wrong with it.
+    """
+    what = "was not empty before, and is taken to be away with its disk"
+    return Problem(Weight.NOT_OFFERED, path, what, "bring it back, or delete the folder")
+
+
 def changed_offer(path: str, files: tuple[str, ...]) -> Problem:
     """Describe a release or firmware that is no longer what it was when it was first offered.
 

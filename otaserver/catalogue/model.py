@@ -4,15 +4,19 @@ Only what is in a catalogue is ever served, so nothing that is hidden, outside t
 tree, or linked from outside can be reached through any protocol.
 """
 
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from otaserver.catalogue.problems import Problem
-from otaserver.catalogue.stamps import Stamp
+from otaserver.catalogue.stamps import PACKED_BYTES, Stamp
 from otaserver.catalogue.versions import Rank, rank
 
 MANIFEST_NAME = "manifest.json"
+
+# Behind a packed stamp.
+_SHA1_END = PACKED_BYTES + 20
 
 # From the year 1 to the year 9999.
 _FIRST_DATE_S, _LAST_DATE_S = -62_135_596_800, 253_402_300_799
@@ -30,26 +34,53 @@ def shown_s(time_ns: int) -> int:
     return min(max(time_ns // 1_000_000_000, _FIRST_DATE_S), _LAST_DATE_S)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class File:
     """One file that may be served.
 
-    Attributes:
+    A large tree has hundreds of thousands, so what is known of each is packed.
+
+    Args:
         path: its path relative to the root, separated by ``/``.
         stamp: its stamp when it was hashed.
         sha1: its SHA-1, in lower-case hexadecimal.
         sha256: its SHA-256, in lower-case hexadecimal.
+
+    Attributes:
+        folder: the path of its folder.
+        name: the last part of its path.
     """
 
-    path: str
-    stamp: Stamp
-    sha1: str
-    sha256: str
+    folder: str
+    name: str
+    _packed: bytes
+
+    def __init__(self, path: str, stamp: Stamp, sha1: str, sha256: str) -> None:
+        folder, _, name = path.rpartition("/")
+        # All files of a folder share its path.
+        object.__setattr__(self, "folder", sys.intern(folder))
+        object.__setattr__(self, "name", name)
+        object.__setattr__(self, "_packed", stamp.packed() + bytes.fromhex(sha1 + sha256))
 
     @property
-    def name(self) -> str:
-        """The last part of the path."""
-        return self.path.rpartition("/")[2]
+    def path(self) -> str:
+        """Its path relative to the root, separated by ``/``."""
+        return f"{self.folder}/{self.name}" if self.folder else self.name
+
+    @property
+    def stamp(self) -> Stamp:
+        """Its stamp when it was hashed."""
+        return Stamp.unpacked(self._packed)
+
+    @property
+    def sha1(self) -> str:
+        """Its SHA-1, in lower-case hexadecimal."""
+        return self._packed[PACKED_BYTES:_SHA1_END].hex()
+
+    @property
+    def sha256(self) -> str:
+        """Its SHA-256, in lower-case hexadecimal."""
+        return self._packed[_SHA1_END:].hex()
 
     @property
     def size_bytes(self) -> int:
@@ -198,6 +229,14 @@ class Folder:
         """What the paths of everything in the folder begin with."""
         return f"{self.path}/" if self.path else ""
 
+    def is_empty(self) -> bool:
+        """Tell whether nothing is in the folder.
+
+        Returns:
+            Whether it has neither files nor subfolders.
+        """
+        return not (self.files or self.folders)
+
     def walk(self) -> Iterator[File]:
         """Iterate over all files in this folder and its subfolders, at any depth.
 
@@ -209,6 +248,40 @@ class Folder:
             yield from folder.walk()
 
 
+class FilesByDevicePath(Mapping[str, File]):
+    """The files of a release by their path on the device, sorted.
+
+    It makes the paths as they are needed, and looks them up in the folders: a dictionary of
+    its own would take a third of the memory of a large catalogue.
+
+    Args:
+        folder: the release's folder.
+    """
+
+    __slots__ = ("_files", "_folder")
+
+    def __init__(self, folder: Folder) -> None:
+        self._folder = folder
+        self._files = tuple(sorted(folder.walk(), key=lambda file: file.path))
+
+    def __getitem__(self, path: str) -> File:
+        """Look up a file."""
+        *names, name = path.split("/")
+        folder = self._folder
+        for folder_name in names:
+            folder = folder.folders[folder_name]
+        return folder.files[name]
+
+    def __iter__(self) -> Iterator[str]:
+        """Iterate over the paths on the device, sorted."""
+        start = len(self._folder.prefix)
+        return (file.path[start:] for file in self._files)
+
+    def __len__(self) -> int:
+        """Count the files."""
+        return len(self._files)
+
+
 @dataclass(frozen=True, slots=True)
 class Catalogue:
     """A snapshot of a whole release tree.
@@ -218,11 +291,28 @@ class Catalogue:
         problems: what is wrong with the tree, the gravest first.
         unsettled: whether something was left out, or kept as it was before,
             because it may still be changing.
+        away: the paths of folders that are as they were before, because what they are on
+            is not there at the moment; empty for the root.
     """
 
     root: Folder
     problems: tuple[Problem, ...] = ()
     unsettled: bool = False
+    away: tuple[str, ...] = ()
+
+    def is_away(self, parts: Iterable[str]) -> bool:
+        """Tell whether a path is on something that is not there at the moment.
+
+        Args:
+            parts: the names along the path from the root.
+
+        Returns:
+            Whether it is in a folder that is away, or is one.
+        """
+        if not self.away:
+            return False
+        path = "".join(f"{part}/" for part in parts)
+        return any(not folder or path.startswith(f"{folder}/") for folder in self.away)
 
     def find(self, parts: Iterable[str]) -> File | Folder | None:
         """Look up a path.

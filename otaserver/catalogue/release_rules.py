@@ -29,6 +29,7 @@ MAX_ADDRESS_BYTES = 700
 
 # FAT stores no name with one of these; "~" marks its alternative short names.
 _NOT_ON_FAT = re.compile(r'[\\:*?"<>|~]')
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 # What a device needs to start recovery at boot; an update can't remove it.
 BOOT_FILE = "flash/boot.py"
@@ -174,7 +175,7 @@ def _not_on_fat(path: str, parts: list[str]) -> Breach | None:
     for name in parts[1:]:
         if len(name.encode()) > MAX_NAME_BYTES:
             return Breach(path, f"has a name of more than {MAX_NAME_BYTES} bytes", "shorten it")
-        if any(char < " " or char == "\x7f" for char in name):
+        if _CONTROL.search(name):
             return Breach(path, "has a control character in its name", "rename or delete it")
         if _NOT_ON_FAT.search(name) or name[-1] in ". ":
             return Breach(path, "has a name that FAT can't store as it is", "rename it")

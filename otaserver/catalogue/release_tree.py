@@ -7,7 +7,14 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Protocol, TypeVar
 
-from otaserver.catalogue.model import Firmware, Folder, Release, ReleaseTree, listing
+from otaserver.catalogue.model import (
+    FilesByDevicePath,
+    Firmware,
+    Folder,
+    Release,
+    ReleaseTree,
+    listing,
+)
 from otaserver.catalogue.problems import Problem, Weight
 from otaserver.catalogue.release_rules import Breach, step_breach
 from otaserver.catalogue.versions import Rank, rank_of_name
@@ -37,17 +44,21 @@ def release_of(folder: Folder) -> Release:
     Returns:
         The release, with its files by their path on the device.
     """
-    files = {file.path.removeprefix(folder.prefix): file for file in folder.walk()}
-    ordered = MappingProxyType(dict(sorted(files.items())))
+    files = FilesByDevicePath(folder)
+    start = len(folder.prefix)
+    with_files = {file.folder[start:] for file in folder.walk()} - {""}
     folders = frozenset(
-        path[:end] for path in files for end, char in enumerate(path) if char == "/"
+        path[:end]
+        for path in with_files
+        for end in range(1, len(path) + 1)
+        if path[end : end + 1] in ("/", "")
     )
     return Release(
         folder.name,
         rank_of_name(folder.name),
-        ordered,
+        files,
         folders,
-        hashlib.sha256(listing(ordered).encode()).hexdigest(),
+        hashlib.sha256(listing(files).encode()).hexdigest(),
     )
 
 

@@ -25,16 +25,20 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
+from otaserver.catalogue.file_systems import FileSystems
 from otaserver.catalogue.first_offers import FirstOffers
 from otaserver.catalogue.folders import are_same, offered_paths, release_named, same_or_new
 from otaserver.catalogue.hash_store import HashStore
 from otaserver.catalogue.hashing import hash_file, leave_unhashed
 from otaserver.catalogue.inspection import (
     changed_offer,
+    emptied_product,
+    hidden_file,
     inspected_firmware,
     inspected_release,
     misnamed_file,
     misplaced_folder,
+    unfinished_upload,
 )
 from otaserver.catalogue.model import (
     MANIFEST_NAME,
@@ -46,7 +50,8 @@ from otaserver.catalogue.model import (
     ReleaseTree,
 )
 from otaserver.catalogue.names import firmware_version
-from otaserver.catalogue.problems import Problem, Weight
+from otaserver.catalogue.presence import check_root_is_there, means_away, read_root
+from otaserver.catalogue.problems import Problem
 from otaserver.catalogue.release_rules import DEFAULT_ROOTS
 from otaserver.catalogue.release_tree import release_tree
 from otaserver.catalogue.settling import Settling
@@ -65,10 +70,6 @@ from otaserver.errors import OTAServerError
 _LET_READ = "let the server read it"
 
 _NO_FILES: Mapping[str, File] = MappingProxyType({})
-
-
-class ScanError(OTAServerError):
-    """The root of the tree can't be read."""
 
 
 class ScanCancelled(OTAServerError):
@@ -90,6 +91,7 @@ class Scanner:
             and content ids mean nothing. What is offered does not depend on them.
         wall_s: the clock that file times are taken from, in seconds since 1970.
         monotonic_s: a clock that is never set, in seconds.
+        is_awaited: whether a root that is empty is taken for one that is not there yet.
     """
 
     def __init__(
@@ -102,7 +104,10 @@ class Scanner:
         reads_content: bool = True,
         wall_s: Callable[[], float] = time.time,
         monotonic_s: Callable[[], float] = time.monotonic,
+        is_awaited: bool = False,
     ) -> None:
+        self._is_awaited = is_awaited
+        self._file_systems = FileSystems()
         self._root = root
         self._hashes = hashes
         self._first_offers = first_offers
@@ -123,9 +128,11 @@ class Scanner:
             The new catalogue; ``previous`` itself if nothing changed.
 
         Raises:
-            ScanError: the root can't be read.
+            RootAway: the root is not there.
+            ScanError: it can't be read.
         """
-        walker = TreeWalker(self._root, check)
+        self._file_systems.look_again()
+        walker = TreeWalker(self._root, check, self._file_systems)
         run = _Run(
             walker,
             self._hashes,
@@ -135,19 +142,20 @@ class Scanner:
             self._roots,
             check,
         )
-        try:
-            top = walker.walk_one("")
-        except OSError as error:
-            raise ScanError(f"can't read the release tree: {error}") from error
+        top = read_root(walker, previous, self._is_awaited)
         root = run.tree_folder(top, previous.root if previous else None)
+        if previous is None or root is not previous.root:
+            check_root_is_there(walker, top)
         self._hashes.commit()
         if self._first_offers is not None:
             self._first_offers.commit()
         self._settling.end_scan()
-        catalogue = Catalogue(root, tuple(sorted(walker.problems)), run.unsettled)
+        problems = tuple(sorted(walker.problems))
+        catalogue = Catalogue(root, problems, run.unsettled, tuple(run.away))
         if catalogue == previous:
             return previous
-        self._hashes.forget_all_but([file.path for file in root.walk()])
+        if self._hashes.has_many_spare(sum(1 for _ in root.walk())):
+            self._hashes.forget_all_but([file.path for file in root.walk()])
         if self._first_offers is not None:
             self._first_offers.forget_all_but(
                 {walker.absolute(path) for path in offered_paths(root)}
@@ -166,7 +174,8 @@ class _Run:
     settling: Settling
     roots: tuple[str, ...]
     check: Callable[[], None]
-    unsettled: bool = field(default=False)
+    unsettled: bool = False
+    away: list[str] = field(default_factory=list)
 
     def tree_folder(self, walked: WalkedFolder, previous: Folder | None) -> Folder:
         """Read a folder that holds releases, firmware and products."""
@@ -204,15 +213,24 @@ class _Run:
             return None
         except OSError as error:
             self.walker.add_problem(path, f"can't be read: {error.strerror}", _LET_READ)
-            return None
+            return self._kept(path, previous) if means_away(error) else None
+        if walked.is_empty() and previous is not None and not previous.is_empty():
+            self.walker.problems.append(emptied_product(path))
+            return self._kept(path, previous)
         problem = self._misplaced(walked)
         if problem is None:
-            return self.tree_folder(walked, previous)
+            folder = self.tree_folder(walked, previous)
+            is_gone = self.walker.file_systems.is_gone(walked.device)
+            return self._kept(path, previous) if is_gone else folder
         # Served file by file, and without a manifest: that of an empty product would tell
         # its devices that they are up to date.
         self.walker.problems.append(problem)
-        folder, _ = self._whole(path, ancestors, previous)
-        return folder
+        return self._whole(path, ancestors, previous)[0]
+
+    def _kept(self, path: str, previous: Folder | None) -> Folder | None:
+        """Keep a folder as it was, because what it is on is away."""
+        self.away += [path] if previous is not None else []
+        return previous
 
     def _misplaced(self, walked: WalkedFolder) -> Problem | None:
         """Find out whether a folder was meant to be a release, or a part of one."""
@@ -274,11 +292,7 @@ class _Run:
         if unfinished is None:
             return False
         self.unsettled = True
-        self.walker.add_problem(
-            unfinished,
-            f"is an unfinished upload, and {walked.path} is not offered as it is now",
-            "finish it, or delete the file",
-        )
+        self.walker.problems.append(unfinished_upload(unfinished, walked.path))
         return True
 
     def _compare_with_first_offers(self, path: str, tree: ReleaseTree) -> None:
@@ -330,7 +344,7 @@ class _Run:
             if file is None:
                 walked.is_complete = False
             else:
-                files[name] = file
+                files[file.name] = file
         walked.is_complete &= all(inner.is_complete for inner in walked.folders.values())
         return same_or_new(walked, folders, files, None, previous)
 
@@ -341,12 +355,7 @@ class _Run:
         for name, stamp in walked.files.items():
             path = joined(walked.path, name)
             if name == MANIFEST_NAME:
-                self.walker.add_problem(
-                    path,
-                    "is hidden by the generated manifest of the same name",
-                    "delete it",
-                    Weight.LEFT_OUT,
-                )
+                self.walker.problems.append(hidden_file(path))
                 continue
             misnamed = misnamed_file(path, self.roots)
             if misnamed is not None:
@@ -360,7 +369,7 @@ class _Run:
             else:
                 self.unsettled = True
             if file is not None:
-                files[name] = file
+                files[file.name] = file
         return files
 
     def _file(self, folder_path: str, name: str, stamp: Stamp, known: File | None) -> File | None:
@@ -386,5 +395,6 @@ class _Run:
                     weight_of_loss(path),
                 )
                 return None
-            self.hashes.put(path, stamp, hashes)
+            if self.reads_content:
+                self.hashes.put(path, stamp, hashes)
         return File(path, stamp, hashes.sha1, hashes.sha256)

@@ -9,6 +9,7 @@ import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
+from otaserver.catalogue.file_systems import FileSystems
 from otaserver.catalogue.names import firmware_version, is_part, is_unfinished
 from otaserver.catalogue.problems import Problem, Weight
 from otaserver.catalogue.stamps import FileChanged, FileRemoved, Stamp, stamp_of
@@ -38,6 +39,7 @@ class WalkedFolder:
         unfinished: the paths of files in it whose upload has not come to its end.
         has_lost_something: whether something disappeared during the walk.
         ancestors: the device and inode of this folder and of every folder above it.
+        device: the number of the device that it is on.
     """
 
     path: str
@@ -50,6 +52,15 @@ class WalkedFolder:
     unfinished: list[str] = field(default_factory=list)
     has_lost_something: bool = False
     ancestors: Ancestors = frozenset()
+    device: int = 0
+
+    def is_empty(self) -> bool:
+        """Tell whether nothing is in the folder itself.
+
+        Returns:
+            Whether it has neither files nor subfolders.
+        """
+        return not (self.files or self.folder_names or self.unfinished)
 
     def all_folders(self) -> Iterator["WalkedFolder"]:
         """Iterate over this folder and its subfolders, at any depth.
@@ -99,14 +110,22 @@ class TreeWalker:
     Args:
         root: the release tree's folder.
         check: called for each folder; it may raise to cancel the walk.
+        file_systems: what is mounted; None to ask the kernel.
 
     Attributes:
         problems: what is wrong with the tree.
+        file_systems: what is mounted.
     """
 
-    def __init__(self, root: str, check: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        root: str,
+        check: Callable[[], None] = lambda: None,
+        file_systems: FileSystems | None = None,
+    ) -> None:
         self._root = os.path.realpath(root)
         self._check = check
+        self.file_systems = file_systems or FileSystems()
         self._linked_folders = 0
         self.problems: list[Problem] = []
 
@@ -138,7 +157,11 @@ class TreeWalker:
         status = os.stat(self.absolute(path))
         identity = (status.st_dev, status.st_ino)
         walked = WalkedFolder(
-            path, status.st_mtime_ns, status.st_ctime_ns, ancestors=ancestors | {identity}
+            path,
+            status.st_mtime_ns,
+            status.st_ctime_ns,
+            ancestors=ancestors | {identity},
+            device=status.st_dev,
         )
         if identity in ancestors:
             self._leave_out(path, "leads back to a folder that contains it", "remove the link")
@@ -215,7 +238,8 @@ class TreeWalker:
                 return
             walked.folder_names.append(entry.name)
         elif stat.S_ISREG(status.st_mode):
-            walked.files[entry.name] = stamp_of(status)
+            keeps_inodes = self.file_systems.keeps_inodes(status.st_dev)
+            walked.files[entry.name] = stamp_of(status, keeps_inodes)
         else:
             self._leave_out(path, "is neither a file nor a folder", "remove it")
 

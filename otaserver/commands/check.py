@@ -6,10 +6,11 @@ import click
 
 from otaserver.catalogue.hash_store import HashStore
 from otaserver.catalogue.model import Catalogue
+from otaserver.catalogue.presence import ScanError
 from otaserver.catalogue.problems import Weight
 from otaserver.catalogue.release_rules import DEFAULT_ROOTS
 from otaserver.catalogue.roots import BadRoots, parse_roots
-from otaserver.catalogue.scan import ScanError, Scanner
+from otaserver.catalogue.scan import Scanner
 from otaserver.commands.check_report import as_json, as_text
 from otaserver.commands.errors import Refused
 

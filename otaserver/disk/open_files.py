@@ -5,9 +5,12 @@ been opened is kept for a while, and handed to everybody who asks for the file m
 then nothing has to be opened at all. All reads name their offset, so many can share a descriptor.
 
 Why it is safe. The stamp of an open file is compared each time that the file is handed out,
-and by whoever sends it. A file is kept only where that never waits: on a file
-system that can say what is in the page cache (see `otaserver.disk.nowait_read`). On all others,
-everything is done in threads. The kernel's `sendfile` can't be told not to wait, so all
+and by whoever sends it. If only the change time differs, the content may still be the same (a
+backup has linked to the file) or not (it was rewritten, and got its old modification time
+back), so a thread hashes the file before any more of it is sent.
+
+A file is kept only where that never waits: on a file system that can say what is in the
+page cache (see `otaserver.disk.nowait_read`). On all others, everything is done in threads. The kernel's `sendfile` can't be told not to wait, so all
 of what it is to send must be in the page cache. That was looked up at most
 `KEPT_S` ago, and is not looked up while the disk is known to hang. If the disk begins to hang,
 and the kernel drops these pages, both within that time, the reactor's thread would wait.
@@ -15,13 +18,14 @@ and the kernel drops these pages, both within that time, the reactor's thread wo
 
 import os
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
+from otaserver.catalogue.hashing import hash_open_file
 from otaserver.catalogue.model import File
-from otaserver.catalogue.stamps import Stamp, open_stamped, stamp_of
+from otaserver.catalogue.stamps import FileChanged, Stamp, open_stamped
 from otaserver.clock import Clock
 from otaserver.disk.disk import Disk, DiskBusy
 from otaserver.disk.nowait_read import can_tell, is_cached, read_if_cached
@@ -30,25 +34,38 @@ from otaserver.disk.nowait_read import can_tell, is_cached, read_if_cached
 # unmounted, nor its space be used again if it is deleted.
 KEPT_S = 5.0
 _MAX_KEPT = 1024
+_MAX_CONFIRMED = 4096
 
 # What is known of the page cache is known in blocks of this size.
 _BLOCK_BYTES = 1 << 18
 _SCRATCH_BYTES = 1 << 16
 
 
+class _Opening(NamedTuple):
+    """How a file was opened.
+
+    Attributes:
+        descriptor: its descriptor.
+        can_tell: whether its file system can say what is in the page cache.
+        ctime_ns: the change time that its content is known for, in nanoseconds since 1970.
+    """
+
+    descriptor: int
+    can_tell: bool
+    ctime_ns: int
+
+
 class OpenFile:
     """A file that is open until everybody who holds it has released it.
 
     Args:
-        path: the file's path below the root.
-        stamp: its stamp when it was opened.
-        descriptor: its descriptor.
-        can_tell: whether its file system can say what is in the page cache.
+        file: the file.
+        opening: how it was opened.
         files: what opened it.
 
     Attributes:
-        path: the file's path below the root.
-        stamp: its stamp when it was opened.
+        file: the file.
+        path: its path below the root.
         descriptor: its descriptor.
         can_tell: whether its file system can say what is in the page cache; if not, only
             `read` may be used.
@@ -57,21 +74,22 @@ class OpenFile:
     __slots__ = (
         "_cached",
         "_cached_since_s",
+        "_ctime_ns",
         "_files",
         "_holders",
+        "_stamp",
         "can_tell",
         "descriptor",
+        "file",
         "path",
-        "stamp",
     )
 
-    def __init__(
-        self, path: str, stamp: Stamp, descriptor: int, can_tell: bool, files: "OpenFiles"
-    ) -> None:
-        self.path = path
-        self.stamp = stamp
-        self.descriptor = descriptor
-        self.can_tell = can_tell
+    def __init__(self, file: File, opening: "_Opening", files: "OpenFiles") -> None:
+        self.file = file
+        # Kept here too: a `File` unpacks them each time.
+        self.path = file.path
+        self._stamp = file.stamp
+        self.descriptor, self.can_tell, self._ctime_ns = opening
         self._files = files
         self._holders = 1
         self._cached: set[int] = set()
@@ -88,15 +106,25 @@ class OpenFile:
             self._files.close(self)
 
     def is_unchanged(self) -> bool:
-        """Compare its stamp with that of the moment when it was opened.
+        """Compare its times and its size with what they were when its content was known.
 
         Returns:
-            Whether its content is still the same.
+            Whether nothing has changed. If not, `read` can tell whether the content has.
 
         Raises:
             OSError: the disk has failed.
         """
-        return stamp_of(os.fstat(self.descriptor)) == self.stamp
+        status = os.fstat(self.descriptor)
+        return status.st_ctime_ns == self._ctime_ns and self._stamp.fits(status)
+
+    def _is_same(self) -> bool:
+        """Find out, in a thread, whether the content is still the same."""
+        if self.is_unchanged():
+            return True
+        ctime_ns = _confirmed_ctime_ns(self.descriptor, self.file)
+        if ctime_ns is not None:
+            self._ctime_ns = ctime_ns
+        return ctime_ns is not None
 
     def read_at_hand(self, offset: int, size_bytes: int) -> bytes | None:
         """Read a part, if that doesn't take the disk.
@@ -136,7 +164,7 @@ class OpenFile:
         if self._cached.issuperset(range(first, end)):
             return True
         start = first * _BLOCK_BYTES
-        length = min(end * _BLOCK_BYTES, self.stamp.size_bytes) - start
+        length = min(end * _BLOCK_BYTES, self.file.size_bytes) - start
         if not (
             self._files.disk.answers
             and is_cached(self.descriptor, start, length, self._files.scratch)
@@ -163,7 +191,7 @@ class OpenFile:
 
         def do() -> tuple[bytes, bool]:
             # Read first: what was read from an unchanged file is what the stamp stands for.
-            return os.pread(self.descriptor, size_bytes, offset), self.is_unchanged()
+            return os.pread(self.descriptor, size_bytes, offset), self._is_same()
 
         return self._files.run(self, do)
 
@@ -189,7 +217,10 @@ class OpenFiles:
         self._root = root
         # In the order in which they were opened.
         self._kept: dict[str, tuple[OpenFile, float]] = {}
-        self._opening: dict[tuple[str, Stamp], list[Deferred[OpenFile]]] = {}
+        self._opening: dict[File, list[Deferred[OpenFile]]] = {}
+        # By path: the change times that files have got without another content, so that
+        # none is hashed again and again until the next scan. The latest come last.
+        self._confirmed: dict[str, tuple[Stamp, int]] = {}
         self._waiting = 0
         self._is_sweeping = False
 
@@ -209,7 +240,7 @@ class OpenFiles:
         """
         kept, _ = self._kept.get(file.path, (None, 0.0))
         if kept is not None:
-            if kept.stamp == file.stamp and kept.is_unchanged():
+            if kept.file == file and kept.is_unchanged():
                 kept.hold()
                 return kept
             self._drop(file.path)
@@ -252,41 +283,52 @@ class OpenFiles:
         return running.addBoth(release)
 
     def _open(self, file: File) -> "Deferred[OpenFile]":
-        key = (file.path, file.stamp)
         answer: Deferred[OpenFile] = Deferred()
-        waiting = self._opening.get(key)
+        waiting = self._opening.get(file)
         if waiting is not None:
             self.disk.check_room(self._waiting)
             self._waiting += 1
             waiting.append(answer)
             return answer
 
-        def do() -> tuple[int, bool]:
-            return _open_and_probe(f"{self._root}/{file.path}", file.stamp)
+        stamp, ctime_ns = self._confirmed.get(file.path, (file.stamp, file.stamp.ctime_ns))
+        known_ctime_ns = ctime_ns if stamp == file.stamp else file.stamp.ctime_ns
 
-        def late(result: tuple[int, bool] | None) -> None:
-            if result is not None:
-                self.disk.run_unwatched(file.path, lambda: os.close(result[0]))
+        def do() -> _Opening:
+            return _open_and_probe(self._root, file, known_ctime_ns)
+
+        def late(opening: _Opening | None) -> None:
+            if opening is not None:
+                self.disk.run_unwatched(file.path, lambda: os.close(opening.descriptor))
 
         opening = self.disk.run(file.path, do, late)
-        self._opening[key] = [answer]
-        opening.addBoth(self._opened, key)
+        self._opening[file] = [answer]
+        opening.addBoth(self._opened, file)
         return answer
 
-    def _opened(self, result: tuple[int, bool] | Failure, key: tuple[str, Stamp]) -> None:
-        waiting = self._opening.pop(key)
+    def _opened(self, result: "_Opening | Failure", file: File) -> None:
+        waiting = self._opening.pop(file)
         self._waiting -= len(waiting) - 1
         if isinstance(result, Failure):
             for answer in waiting:
                 answer.errback(result)
             return
-        opened = OpenFile(*key, *result, self)
+        self._confirm(file, result.ctime_ns)
+        opened = OpenFile(file, result, self)
         if opened.can_tell:
             self._keep(opened)
         for answer in waiting:
             opened.hold()
             answer.callback(opened)
         opened.release()
+
+    def _confirm(self, file: File, ctime_ns: int) -> None:
+        """Remember a change time that has nothing to do with the content."""
+        self._confirmed.pop(file.path, None)
+        if ctime_ns != file.stamp.ctime_ns:
+            self._confirmed[file.path] = (file.stamp, ctime_ns)
+            if len(self._confirmed) > _MAX_CONFIRMED:
+                del self._confirmed[next(iter(self._confirmed))]
 
     def _keep(self, opened: OpenFile) -> None:
         self._drop(opened.path)
@@ -318,9 +360,38 @@ class OpenFiles:
             self._sweep_later()
 
 
-def _open_and_probe(path: str, stamp: Stamp) -> tuple[int, bool]:
+def _open_and_probe(root: str, file: File, known_ctime_ns: int) -> _Opening:
     """Open a file, and find out whether its file system can say what is cached."""
-    descriptor = open_stamped(path, stamp)
-    # This reads a byte, if it is cached. The first read of a day writes the time of access,
-    # which may wait: from now on, none in the reactor's thread does.
-    return descriptor, can_tell(descriptor)
+    descriptor = open_stamped(f"{root}/{file.path}", file.stamp, root)
+    try:
+        ctime_ns: int | None = os.fstat(descriptor).st_ctime_ns
+        if ctime_ns != known_ctime_ns:
+            ctime_ns = _confirmed_ctime_ns(descriptor, file)
+        if ctime_ns is None:
+            raise FileChanged
+        # This reads a byte, if it is cached. The first read of a day writes the time of access,
+        # which may wait: from now on, none in the reactor's thread does.
+        return _Opening(descriptor, can_tell(descriptor), ctime_ns)
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def _confirmed_ctime_ns(descriptor: int, file: File) -> int | None:
+    """Hash a file whose metadata has changed.
+
+    Returns:
+        The change time that its content is known for; None if it is another content.
+    """
+    before = os.fstat(descriptor)
+    if not file.stamp.fits(before):
+        return None
+    hashes = hash_open_file(descriptor, file.size_bytes, _never_cancelled)
+    is_same = hashes.sha256 == file.sha256
+    # What is written while it is read changes the time.
+    is_still = os.fstat(descriptor).st_ctime_ns == before.st_ctime_ns
+    return before.st_ctime_ns if is_same and is_still else None
+
+
+def _never_cancelled() -> None:
+    pass

@@ -49,8 +49,7 @@ def file_entry(file: File) -> Entry:
     Returns:
         Its entry.
     """
-    unique = f"{file.stamp.device:x}g{file.stamp.inode:x}"
-    return Entry(file.name, False, file.size_bytes, file.mtime_s, unique)
+    return Entry(file.name, False, file.size_bytes, file.mtime_s, _unique(file.path))
 
 
 def folder_entry(folder: Folder) -> Entry:
@@ -235,5 +234,5 @@ def time_value(seconds: int) -> str:
 
 
 def _unique(path: str) -> str:
-    """Return an identifier for an entry that is not a single file on disk."""
+    """Return an identifier for an entry; not all file systems have one that lasts."""
     return f"p{blake2b(path.encode(), digest_size=8).hexdigest()}"

@@ -14,7 +14,7 @@ from otaserver.http.base_url import BadHost
 from otaserver.http.error_page import WayBack, error_page
 from otaserver.http.target import BadTarget
 from otaserver.manifest.update_request import BadUpdateRequest
-from otaserver.service import NothingHere, TreeNotReadYet
+from otaserver.service import NothingHere, TreeAway, TreeNotReadYet
 from otaserver.wire.file_transfer import FileUnreadable
 from otaserver.wire.limits import TooManyConnections
 
@@ -83,6 +83,7 @@ _REPLIES: Mapping[type[OTAServerError], _Reply] = MappingProxyType(
         PreconditionFailed: _Reply(HTTPStatus.PRECONDITION_FAILED),
         BodyTooLarge: _Reply(HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
         TreeNotReadYet: _Reply(HTTPStatus.SERVICE_UNAVAILABLE, {"Retry-After": "1"}),
+        TreeAway: _Reply(HTTPStatus.SERVICE_UNAVAILABLE, {"Retry-After": "10"}),
         FileChanged: _Reply(HTTPStatus.SERVICE_UNAVAILABLE, {"Retry-After": "2"}),
         DiskBusy: _Reply(HTTPStatus.SERVICE_UNAVAILABLE, {"Retry-After": "10"}),
         TooManyConnections: _Reply(HTTPStatus.SERVICE_UNAVAILABLE, {"Retry-After": "10"}),

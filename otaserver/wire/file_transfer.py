@@ -134,9 +134,10 @@ class FileTransfer(Transfer):
         if first is None:
             self._read_in_thread(self._first_bytes)
             return False
-        if self._first_bytes == self._size_bytes:
-            # No window that would check it follows, and an error can still be answered.
-            self._check_stamp()
+        # No window that would check it follows, and an error can still be answered.
+        if self._first_bytes == self._size_bytes and not self._opened.is_unchanged():
+            self._read_in_thread(self._first_bytes)
+            return False
         self._head = b""
         self.sent_bytes = len(first)
         self._outlet.write(head + first)
@@ -151,17 +152,15 @@ class FileTransfer(Transfer):
         if not self._opened.is_at_hand(self._position, window_bytes):
             self._read_in_thread(min(window_bytes, PIECE_BYTES))
             return
-        if self._left_bytes <= TURN_BYTES:
-            self._check_stamp()
+        if self._left_bytes <= TURN_BYTES and not self._opened.is_unchanged():
+            # The thread finds out whether that is only the metadata.
+            self._read_in_thread(min(window_bytes, PIECE_BYTES))
+            return
         assert self._outlet is not None
         if self._outlet.can_sendfile:
             self._sendfile(window_bytes)
         else:
             self._write()
-
-    def _check_stamp(self) -> None:
-        if not self._opened.is_unchanged():
-            raise FileChangedWhileSent
 
     def _read_in_thread(self, size_bytes: int) -> None:
         assert self._outlet is not None
@@ -172,11 +171,9 @@ class FileTransfer(Transfer):
 
     def _take(self, result: tuple[bytes, bool]) -> None:
         """Keep what was read, if it may be sent."""
-        data, is_unchanged = result
-        is_last = len(data) >= self._left_bytes
+        data, is_same = result
         is_cut = not data and self._left_bytes > 0
-        is_good = not is_cut and (is_unchanged or not is_last)
-        self._read = data if is_good else FileChangedWhileSent()
+        self._read = data if is_same and not is_cut else FileChangedWhileSent()
 
     def _note(self, failure: Failure) -> None:
         """Keep why nothing was read."""

@@ -121,7 +121,7 @@ def test_versions_that_are_gone_are_forgotten_only_when_there_are_many(
     monkeypatch.setattr("otaserver.catalogue.first_offers._MAX_VERSIONS", 1)
     kept.forget_all_but({str(small_tree / "1.0.1")})
     kept.close()
-    assert list(FirstOffers(state)._content_ids) == [str(small_tree / "1.0.1")]
+    assert list(FirstOffers(state)._content_ids) == [bytes(small_tree / "1.0.1")]
 
 
 def test_a_damaged_database_is_replaced(small_tree: Path, state: Path) -> None:

@@ -17,7 +17,7 @@ from otaserver.service import FolderView
 from tests.catalogue.finding import file_at, version_of
 from tests.support.trees import scanned, write_tree
 
-STAMP = Stamp(1, 2, 3, 1_999_999_999, 5)
+STAMP = Stamp(2, 3, 1_999_999_999, 5)
 
 
 def release(version: str) -> Release:

@@ -12,7 +12,8 @@ from otaserver.catalogue import hashing
 from otaserver.catalogue.hash_store import HashStore
 from otaserver.catalogue.hashing import Hashes
 from otaserver.catalogue.model import Catalogue, Folder
-from otaserver.catalogue.scan import ScanCancelled, ScanError, Scanner
+from otaserver.catalogue.presence import ScanError
+from otaserver.catalogue.scan import ScanCancelled, Scanner
 from otaserver.catalogue.stamps import Stamp
 from tests.catalogue.finding import (
     file_at,

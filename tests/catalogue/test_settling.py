@@ -212,12 +212,12 @@ def test_setting_the_clock_before_a_copy_is_first_seen_offers_no_half_of_it(
 def test_a_copy_that_goes_on_after_the_clock_was_set_back_is_not_offered(tmp_path: Path) -> None:
     """Its latest time stays that of the first files, so that this alone shows nothing."""
     walked = WalkedFolder("1.0.2", mtime_ns=0, ctime_ns=0)
-    walked.files["first.py"] = Stamp(1, 1, 1, mtime_ns=0, ctime_ns=3600 * 10**9)
+    walked.files["first.py"] = Stamp(1, 1, mtime_ns=0, ctime_ns=3600 * 10**9)
     clocks = Clocks(0)
     settling = Settling(2, lambda: clocks.wall, lambda: clocks.monotonic)
     settling.end_scan()
     for number in range(5):
-        walked.files["growing.py"] = Stamp(1, 2, number, mtime_ns=number, ctime_ns=number)
+        walked.files["growing.py"] = Stamp(2, number, mtime_ns=number, ctime_ns=number)
         assert not settling.is_settled("1.0.2", walked.fingerprint(), walked.changed_ns())
         settling.end_scan()
         clocks.advance(1.9)

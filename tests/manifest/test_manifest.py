@@ -36,7 +36,7 @@ firmware_names = st.lists(version_names, unique=True, max_size=4)
 
 
 def file(path: str, content: bytes) -> File:
-    stamp = Stamp(1, 2, len(content), 0, 0)
+    stamp = Stamp(2, len(content), 0, 0)
     sha1, sha256 = hashlib.sha1(content), hashlib.sha256(content)
     return File(path, stamp, sha1.hexdigest(), sha256.hexdigest())
 

@@ -16,7 +16,8 @@ from otaserver.manifest.update_request import UpdateRequest
 
 
 def file(path: str, content: str = "") -> File:
-    return File(path, Stamp(1, 2, 3, 0, 0), content, content)
+    digest = content.encode().hex()
+    return File(path, Stamp(2, 3, 0, 0), digest.zfill(40), digest.zfill(64))
 
 
 def release(version: str, **files: str) -> Release:

@@ -73,12 +73,16 @@ def wait_until(is_so: Callable[[], object], timeout_s: float = 10) -> None:
 
 @contextlib.contextmanager
 def running_server(
-    root: Path, state: Path, *options: str, added: Mapping[str, str] = MappingProxyType({})
+    root: Path,
+    state: Path,
+    *options: str,
+    added: Mapping[str, str] = MappingProxyType({}),
+    ready: str = _FIRST_SCAN,
 ) -> Iterator[Server]:
     """Run a server on free ports of the loopback address until the block ends.
 
-    Yields as soon as the first scan is done. Further options may override
-    these, such as ``--settle 0``, which serves what was written just now.
+    Yields as soon as the first scan is done, or `ready` is in the log. Further options may
+    override these, such as ``--settle 0``, which serves what was written just now.
     `added` are more variables for its environment.
     """
     endpoint = f"tcp:0:interface={LOOPBACK}"
@@ -96,11 +100,12 @@ def running_server(
     output = process.stdout
     assert output is not None
     server = Server(process)
-    ready = threading.Event()
-    reader = threading.Thread(target=_read_log, args=(server, output, ready), daemon=True)
+    is_ready = threading.Event()
+    reading = (server, output, ready, is_ready)
+    reader = threading.Thread(target=_read_log, args=reading, daemon=True)
     reader.start()
     try:
-        if not ready.wait(START_TIMEOUT_S) or process.poll() is not None:
+        if not is_ready.wait(START_TIMEOUT_S) or process.poll() is not None:
             raise AssertionError("the server did not start:\n" + "".join(server.log))
         yield server
     finally:
@@ -114,12 +119,12 @@ def running_server(
         output.close()
 
 
-def _read_log(server: Server, output: IO[str], ready: threading.Event) -> None:
+def _read_log(server: Server, output: IO[str], ready: str, is_ready: threading.Event) -> None:
     for line in output:
         server.log.append(line)
         starting = _STARTING.search(line.rstrip())
         if starting:
             server.ports[starting["factory"]] = int(starting["port"])
-        if _FIRST_SCAN in line:
-            ready.set()
-    ready.set()
+        if ready in line:
+            is_ready.set()
+    is_ready.set()

@@ -10,10 +10,11 @@ backup has linked to the file) or not (it was rewritten, and got its old modific
 back), so a thread hashes the file before any more of it is sent.
 
 A file is kept only where that never waits: on a file system that can say what is in the
-page cache (see `otaserver.disk.nowait_read`). On all others, everything is done in threads. The kernel's `sendfile` can't be told not to wait, so all
-of what it is to send must be in the page cache. That was looked up at most
-`KEPT_S` ago, and is not looked up while the disk is known to hang. If the disk begins to hang,
-and the kernel drops these pages, both within that time, the reactor's thread would wait.
+page cache (see `otaserver.disk.nowait_read`). On all others, everything is done in threads.
+The kernel's `sendfile` can't be told not to wait, so all of what it is to send must be in
+the page cache. That was looked up at most `KEPT_S` ago, and is not looked up while the disk
+is known to hang. If the disk begins to hang, and the kernel drops these pages, both within
+that time, the reactor's thread would wait.
 """
 
 import os

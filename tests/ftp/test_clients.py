@@ -48,6 +48,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TreeServer]:
     with running_server(root, folder / "state", "--ftp-passive-ports", ports) as server:
         yield TreeServer(server.process, server.ports, server.log, root=root)
         assert not any("Traceback" in line for line in server.log)
+        wait_until(lambda: not files_of(server))
 
 
 @pytest.fixture(scope="module")
@@ -117,7 +118,6 @@ def sockets_of(server: Server) -> list[str]:
 
 def wait_until_idle(server: TreeServer) -> None:
     wait_until(lambda: len(sockets_of(server)) <= 2)
-    wait_until(lambda: not files_of(server))
 
 
 def quoted(url: str) -> str:

@@ -43,6 +43,9 @@ from otaserver.worker import ThreadWorker, Worker
 _SCAN_THREADS = 1
 _WORK_THREADS = 4
 
+# So many files are kept open that nobody reads at the moment; each takes less than 1 KB.
+_MAX_OPEN_FILES = 8192
+
 
 def makeService(options: Options) -> MultiService:
     """Wire the server together.
@@ -121,7 +124,9 @@ def _files(options: Options, reactor: Any, service: MultiService) -> OpenFiles:
     reading = ThreadWorker(reactor, MAX_THREADS, "disk")
     reading.setServiceParent(service)
     disk = Disk(reactor, reading, options["disk-timeout"], options["disk-max-waiting"])
-    return OpenFiles(options["root"], disk, reactor)
+    # The others are for connections.
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return OpenFiles(options["root"], disk, reactor, min(_MAX_OPEN_FILES, soft // 2))
 
 
 def _events(

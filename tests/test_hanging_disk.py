@@ -1,5 +1,6 @@
 """The real server on a disk that really hangs: only those who need the disk notice."""
 
+import os
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from otaserver.disk.disk import MAX_THREADS
-from tests.support.hanging_disk import HangingDisk, mounted
+from tests.support.hanging_disk import HangingDisk, mounted, mounted_image
 from tests.support.process import LOOPBACK, Server, running_server, wait_until
 from tests.support.trees import write_tree
 
@@ -156,3 +157,36 @@ def test_new_releases_are_offered_once_the_disk_answers_again(
     assert_prompt(server)
     disk.go_on()
     wait_until(lambda: b'"version": "1.0.2"' in get(server, "/manifest.json")[2])
+
+
+def forget(path: Path) -> None:
+    """Have the kernel drop what it has of a file in its page cache."""
+    descriptor = os.open(path, os.O_RDONLY)
+    os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+    os.close(descriptor)
+
+
+def test_what_the_kernel_has_of_a_local_disk_is_sent_though_it_hangs(tmp_path: Path) -> None:
+    write_tree(tmp_path / "source", TREE)
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    with (
+        mounted_image(tmp_path / "source", tmp_path, tree) as (disk, image),
+        running_server(tree, tmp_path / "state", *OPTIONS) as server,
+    ):
+        assert get(server, FIRMWARE)[2] == TREE[FIRMWARE[1:]]
+        gone = tree / PARTS[1][1:]
+        forget(gone)
+        forget(image)
+        disk.hang()
+        with ThreadPoolExecutor(1) as pool:
+            stuck = pool.submit(get, server, PARTS[1])
+            wait_until(lambda: disk.held)
+            assert_prompt(server)
+            for path in (FIRMWARE, PARTS[0]):
+                began_s = time.monotonic()
+                assert get(server, path) == (200, None, TREE[path[1:]])
+                assert time.monotonic() - began_s < PROMPT_S
+            assert stuck.result()[0] == 503
+        disk.go_on()
+        assert get(server, PARTS[1]) == (200, None, TREE[PARTS[1][1:]])

@@ -32,6 +32,10 @@ _SLOW_S = 1.0
 
 _CHECK_S = 1.0
 
+# Work that has run for so long waits for the disk. Threads that don't would only wait for
+# each other, and for the reactor's, because Python runs one of them at a time.
+_WAITS_S = 0.01
+
 
 class DiskBusy(OTAServerError):
     """The disk does not answer, or not fast enough for all who ask."""
@@ -86,7 +90,7 @@ class Disk:
         # What waits for other work on the same file, and how much of that there is.
         self._held: defaultdict[str, deque[_Work[Any]]] = defaultdict(deque)
         self._per_file: Counter[str] = Counter()
-        self._is_checking = False
+        self._is_checking = self._is_looking_again = False
 
     @property
     def answers(self) -> bool:
@@ -153,7 +157,7 @@ class Disk:
 
     def _begin(self) -> None:
         """Hand work to threads that are free."""
-        while self._ready and len(self._running) < MAX_THREADS:
+        while self._ready and self._has_free_thread():
             work = self._ready.popleft()
             if work.answer is None:
                 self._pass_on(work.file)
@@ -161,6 +165,23 @@ class Disk:
             work.began_s = self._clock.seconds()
             self._running[work] = None
             self._worker.run(work.do).addBoth(self._end, work)
+
+    def _has_free_thread(self) -> bool:
+        """Whether a thread may begin: another one only if those that run wait for the disk."""
+        running = len(self._running)
+        if running >= MAX_THREADS:
+            return False
+        newest = next(reversed(self._running), None)
+        if newest is None or self._clock.seconds() - newest.began_s >= _WAITS_S:
+            return True
+        if not self._is_looking_again:
+            self._is_looking_again = True
+            self._clock.callLater(_WAITS_S, self._look_again)
+        return False
+
+    def _look_again(self) -> None:
+        self._is_looking_again = False
+        self._begin()
 
     def _pass_on(self, file: str) -> None:
         """Let the next piece of work on the same file take its turn."""

@@ -33,8 +33,11 @@ from otaserver.disk.nowait_read import can_tell, is_cached, read_if_cached
 
 # How long a file is kept open after it was opened. Until then its disk can't be
 # unmounted, nor its space be used again if it is deleted.
-KEPT_S = 5.0
-_MAX_KEPT = 1024
+KEPT_S = 3.0
+
+# Files are closed in batches: so much later, at most.
+_SWEEP_S = 0.5
+
 _MAX_CONFIRMED = 4096
 
 # What is known of the page cache is known in blocks of this size.
@@ -93,7 +96,8 @@ class OpenFile:
         self.descriptor, self.can_tell, self._ctime_ns = opening
         self._files = files
         self._holders = 1
-        self._cached: set[int] = set()
+        # Made when it is needed: a small file needs none.
+        self._cached: set[int] | None = None
         self._cached_since_s = 0.0
 
     def hold(self) -> None:
@@ -158,8 +162,8 @@ class OpenFile:
         if not self.can_tell:
             return False
         now_s = self._files.clock.seconds()
-        if now_s - self._cached_since_s >= KEPT_S:
-            self._cached.clear()
+        if self._cached is None or now_s - self._cached_since_s >= KEPT_S:
+            self._cached = set()
             self._cached_since_s = now_s
         first, end = offset // _BLOCK_BYTES, -(-(offset + size_bytes) // _BLOCK_BYTES)
         if self._cached.issuperset(range(first, end)):
@@ -204,6 +208,7 @@ class OpenFiles:
         root: the release tree's folder, as an absolute path.
         disk: does what may wait.
         clock: says how long a file has been kept.
+        max_kept: how many files are kept that nobody reads.
 
     Attributes:
         disk: does what may wait.
@@ -211,11 +216,12 @@ class OpenFiles:
         scratch: memory to read into what nobody wants to see.
     """
 
-    def __init__(self, root: str, disk: Disk, clock: Clock) -> None:
+    def __init__(self, root: str, disk: Disk, clock: Clock, max_kept: int) -> None:
         self.disk = disk
         self.clock = clock
         self.scratch = bytearray(_SCRATCH_BYTES)
         self._root = root
+        self._max_kept = max_kept
         # In the order in which they were opened.
         self._kept: dict[str, tuple[OpenFile, float]] = {}
         self._opening: dict[File, list[Deferred[OpenFile]]] = {}
@@ -333,7 +339,7 @@ class OpenFiles:
 
     def _keep(self, opened: OpenFile) -> None:
         self._drop(opened.path)
-        if len(self._kept) >= _MAX_KEPT:
+        if len(self._kept) >= self._max_kept:
             self._drop(next(iter(self._kept)))
         opened.hold()
         self._kept[opened.path] = (opened, self.clock.seconds())
@@ -347,7 +353,7 @@ class OpenFiles:
     def _sweep_later(self) -> None:
         if not self._is_sweeping:
             self._is_sweeping = True
-            self.clock.callLater(KEPT_S, self._sweep)
+            self.clock.callLater(_SWEEP_S, self._sweep)
 
     def _sweep(self) -> None:
         """Drop what has been kept for long enough."""

@@ -46,8 +46,10 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TreeServer]:
     root = write_tree(folder / "tree", TREE)
     ports = f"{PASSIVE_PORTS[0]}-{PASSIVE_PORTS[-1]}"
     with running_server(root, folder / "state", "--ftp-passive-ports", ports) as server:
-        yield TreeServer(server.process, server.ports, server.log, root=root)
+        tree_server = TreeServer(server.process, server.ports, server.log, root=root)
+        yield tree_server
         assert not any("Traceback" in line for line in server.log)
+        wait_until(lambda: not files_of(tree_server))
 
 
 @pytest.fixture(scope="module")
@@ -117,7 +119,6 @@ def sockets_of(server: Server) -> list[str]:
 
 def wait_until_idle(server: TreeServer) -> None:
     wait_until(lambda: len(sockets_of(server)) <= 2)
-    wait_until(lambda: not files_of(server))
 
 
 def quoted(url: str) -> str:

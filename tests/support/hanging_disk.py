@@ -10,8 +10,10 @@ import ctypes
 import errno
 import os
 import select
+import shutil
 import stat
 import struct
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -219,3 +221,31 @@ def mounted(source: Path, folder: Path) -> Iterator[HangingDisk]:
         library.umount2(bytes(folder), _MNT_DETACH)
         thread.join(5)
         os.close(device)
+
+
+@contextmanager
+def mounted_image(tree: Path, scratch: Path, folder: Path) -> Iterator[tuple[HangingDisk, Path]]:
+    """Show a copy of a folder as a disk of its own with ext4 on it, whose blocks can hang.
+
+    Yields what makes it hang, and the disk's image, of which the kernel also keeps pages.
+    """
+    for program in ("mkfs.ext4", "losetup", "mount"):
+        if shutil.which(program) is None:
+            pytest.skip(f"{program} is not installed")
+    for name in ("image", "device"):
+        (scratch / name).mkdir()
+    image = scratch / "image" / "disk.img"
+    with image.open("wb") as file:
+        file.truncate(64 << 20)
+    subprocess.run(["mkfs.ext4", "-q", "-d", str(tree), str(image)], check=True)
+    with mounted(scratch / "image", scratch / "device") as disk:
+        shown = scratch / "device" / "disk.img"
+        command = ["mount", "-t", "ext4", "-o", "ro,loop", str(shown), str(folder)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            pytest.skip(f"no loop device here: {done.stderr.strip()}")
+        try:
+            yield disk, shown
+        finally:
+            disk.go_on()
+            subprocess.run(["umount", "--lazy", str(folder)], check=True)

@@ -53,11 +53,12 @@ def files_of(
     clock: AnyClock | None = None,
     timeout_s: float = 20,
     max_waiting: int = 1000,
+    max_kept: int = 100,
 ) -> OpenFiles:
     """What opens the files of a tree; by default at once."""
     clock = clock or Clock()
     disk = Disk(clock, worker or ImmediateWorker(), timeout_s, max_waiting)
-    return OpenFiles(str(root), disk, clock)
+    return OpenFiles(str(root), disk, clock, max_kept)
 
 
 def rewrite(path: Path, content: bytes) -> None:

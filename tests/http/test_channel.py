@@ -613,8 +613,8 @@ def test_where_nobody_can_tell_what_is_cached_the_worker_reads_everything(
     def cannot_tell(*_: object) -> int:
         raise OSError(errno.EOPNOTSUPP, "Operation not supported")
 
-    monkeypatch.setattr("os.preadv", cannot_tell)
     bench = bench_of({"1.0/flash/large": b"x" * 6_000_000}, disk_worker=(worker := LateWorker()))
+    monkeypatch.setattr("os.preadv", cannot_tell)
     client = bench.client()
     client.wire.is_stalled = True
     client.send(get("/1.0/flash/large"))

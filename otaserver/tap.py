@@ -36,6 +36,7 @@ from otaserver.wire.addresses import canonical
 from otaserver.wire.events import ServedEvents
 from otaserver.wire.limits import ConnectionLimits
 from otaserver.wire.listener import Listener
+from otaserver.wire.turns import Turns
 from otaserver.worker import ThreadWorker, Worker
 
 _SCAN_THREADS = 1
@@ -81,6 +82,7 @@ def makeService(options: Options) -> MultiService:
     )
     watch.on_change(manifests.clear)
     server = UpdateServer(options["root"], lambda: watch.catalogue, manifests)
+    turns = Turns(reactor)
 
     if options["http"]:
         routes = Routes(server, working, options["cache-size"] // 2)
@@ -90,7 +92,7 @@ def makeService(options: Options) -> MultiService:
         greeting.observe("http", options["http"], serving)
         serving.setServiceParent(service)
     if options["ftp"]:
-        factory = _ftp(options, reactor, server, working, events)
+        factory = _ftp(options, reactor, server, working, events, turns)
         serving = listen("--ftp", options["ftp"], factory)
         greeting.observe("ftp", options["ftp"], serving)
         serving.setServiceParent(service)
@@ -163,7 +165,12 @@ def _http(
 
 
 def _ftp(
-    options: Options, reactor: Any, server: UpdateServer, worker: Worker, events: ServedEvents
+    options: Options,
+    reactor: Any,
+    server: UpdateServer,
+    worker: Worker,
+    events: ServedEvents,
+    turns: Turns,
 ) -> FTPFactory:
     limits = ConnectionLimits(options["ftp-max-connections"], options["ftp-max-per-address"])
     realm: Any = Realm(ReadOnlyShell(server, worker))
@@ -171,6 +178,7 @@ def _ftp(
     return FTPFactory(
         FTPState(
             listener=Listener(reactor, time.time, limits, events),
+            turns=turns,
             portal=Portal(realm, [everybody]),
             network=ReactorNetwork(reactor, options["ftp-passive-ports"]),
             login_policy=LoginPolicy(options["ftp-login-attempts"], options["ftp-login-delay"]),

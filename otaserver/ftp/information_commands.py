@@ -4,6 +4,7 @@ See `otaserver.ftp.commands` for the arguments of a command, its result and its 
 """
 
 from collections.abc import Coroutine
+from dataclasses import replace
 from typing import Any
 
 from otaserver.catalogue.model import Folder
@@ -44,7 +45,7 @@ async def facts(session: Session, argument: bytes) -> None:
     shell, found = _find(session, argument)
     entry = await shell.entry(found, session.base_url)
     path = "/" + "/".join(resolve(session.folder, argument).path.names)
-    line = f"{facts_of(entry, session.facts)} {path}"
+    line = f"{facts_of(entry, session.choices.facts)} {path}"
     session.long_reply(250, "The facts are:", [line], "End of the facts.")
 
 
@@ -84,7 +85,7 @@ def system(session: Session, argument: bytes) -> None:
 
 def features(session: Session, argument: bytes) -> None:
     """FEAT: list the extensions to RFC 959 (RFC 2389, section 3)."""
-    told_facts = "".join(f"{fact}{'*' * (fact in session.facts)};" for fact in FACTS)
+    told_facts = "".join(f"{fact}{'*' * (fact in session.choices.facts)};" for fact in FACTS)
     lines = ["EPRT", "EPSV", "MDTM", f"MLST {told_facts}", "REST STREAM", "SIZE", "TVFS", "UTF8"]
     session.long_reply(211, "The extensions are:", lines, "End of the list.")
 
@@ -93,8 +94,9 @@ def options(session: Session, argument: bytes) -> None:
     """OPTS: choose the facts to report; names are always in UTF-8 (RFC 2389, RFC 2640)."""
     verb, _, rest = text_of(argument).partition(" ")
     if verb.upper() == "MLST":
-        session.facts = wanted_facts(rest)
-        session.reply(200, f"MLST OPTS {''.join(f'{fact};' for fact in session.facts)}".rstrip())
+        wanted = wanted_facts(rest)
+        session.choices = replace(session.choices, facts=wanted)
+        session.reply(200, f"MLST OPTS {''.join(f'{fact};' for fact in wanted)}".rstrip())
     elif verb.upper() == "UTF8" and rest.upper() in ("", "ON"):
         session.reply(200, "Names are in UTF-8.")
     else:

@@ -3,6 +3,8 @@
 See `otaserver.ftp.commands` for the arguments of a command, its result and its errors.
 """
 
+from dataclasses import replace
+
 from otaserver.ftp.addresses import (
     Address,
     checked_target,
@@ -82,7 +84,7 @@ def extended_passive(session: Session, argument: bytes) -> None:
     own_family = "2" if is_ipv6(session.local_host) else "1"
     asked = text_of(argument).upper()
     if asked == "ALL":
-        session.is_extended_only = True
+        session.choices = replace(session.choices, is_extended_only=True)
         session.reply(200, "Only EPSV is accepted from now on.")
         return
     if asked not in ("", own_family):
@@ -104,5 +106,5 @@ def _open_port(session: Session) -> int:
 
 
 def _check_not_extended_only(session: Session) -> None:
-    if session.is_extended_only:
+    if session.choices.is_extended_only:
         raise Refused(503, "After EPSV ALL, only EPSV is accepted.")

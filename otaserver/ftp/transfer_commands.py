@@ -5,6 +5,7 @@ See `otaserver.ftp.commands` for the arguments of a command, its result and its 
 
 import re
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 from otaserver.catalogue.model import Folder
 from otaserver.ftp.data import DataConnection
@@ -25,8 +26,9 @@ def restart(session: Session, argument: bytes) -> None:
     """REST: set the offset at which the next transfer starts (RFC 3659, section 5)."""
     if not _OFFSET.fullmatch(argument):
         raise Refused(501, "REST takes an offset in bytes.")
-    session.offset_bytes = int(argument)
-    session.reply(350, f"The next transfer starts at byte {session.offset_bytes}.")
+    offset_bytes = int(argument)
+    session.choices = replace(session.choices, offset_bytes=offset_bytes)
+    session.reply(350, f"The next transfer starts at byte {offset_bytes}.")
 
 
 async def retrieve(session: Session, argument: bytes) -> None:
@@ -73,7 +75,7 @@ async def list_facts(session: Session, argument: bytes) -> None:
         if not isinstance(found, Folder):
             # RFC 3659, section 7.2.1.
             raise Refused(501, "That is not a folder.")
-        form = facts_form(session.facts)
+        form = facts_form(session.choices.facts)
         return bytes_download(await shell.listing(found, session.base_url, form))
 
     await _send(session, "MLSD", argument, prepare)
@@ -92,7 +94,8 @@ def allocate(session: Session, argument: bytes) -> None:
 
 async def _send(session: Session, verb: str, argument: bytes, prepare: _Prepare) -> None:
     """Run a transfer, from its command to its last reply, and close its data connection."""
-    offset, session.offset_bytes = session.offset_bytes, 0
+    offset = session.choices.offset_bytes
+    session.choices = replace(session.choices, offset_bytes=0)
     listener = session.site.listener
     began_s = listener.clock.seconds()
     data, shell = session.data, session.shell

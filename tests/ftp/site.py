@@ -31,6 +31,7 @@ from otaserver.wire.access_log import CombinedFormat
 from otaserver.wire.events import Served, ServedEvents
 from otaserver.wire.limits import ConnectionLimits
 from otaserver.wire.listener import Listener
+from otaserver.wire.turns import Turns
 from tests.support.worker import LateWorker
 
 CLIENT = "192.0.2.7"
@@ -61,7 +62,10 @@ class Transport(StringTransport):
     """A transport that ends as a real one does: it tells the producer and the protocol."""
 
     def __init__(
-        self, protocol: Protocol, host: IPv4Address | IPv6Address, peer: IPv4Address | IPv6Address
+        self,
+        protocol: Protocol | ControlConnection,
+        host: IPv4Address | IPv6Address,
+        peer: IPv4Address | IPv6Address,
     ) -> None:
         super().__init__(host, peer, lenient=True)
         self.protocol = protocol
@@ -254,6 +258,7 @@ class Site:
                 listener=Listener(
                     self.clock, self.wall_s, ConnectionLimits(in_all, per_address), events
                 ),
+                turns=Turns(self.clock),
                 portal=Portal(realm, checkers),
                 network=self.network,
                 login_policy=LOGIN_POLICY,

@@ -1,10 +1,14 @@
 """Log-in, time-outs, limits and hostile input on control connections."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from twisted.internet.task import Clock
+
 from otaserver.ftp.conversation import MAX_WAITING_COMMANDS
+from otaserver.wire.turns import SLICE_S, Turns
 from tests.ftp.site import (
     BUFFER_BYTES,
     CLIENT,
@@ -16,6 +20,29 @@ from tests.ftp.site import (
 )
 
 LINGER_S = 6
+
+
+class MovingClock(Clock):
+    """A clock that moves on whenever it is asked, so that all commands take time."""
+
+    def seconds(self) -> float:
+        self.rightNow += SLICE_S
+        return super().seconds()
+
+    def come_round(self) -> None:
+        """Make the calls that are due, and not those that they ask for."""
+        due, self.calls = self.calls, []
+        for call in due:
+            call.func()
+
+
+def give_turns(*clients: Client) -> MovingClock:
+    """Have clients share the time of a reactor whose clock this is."""
+    clock = MovingClock()
+    turns = Turns(clock)
+    for client in clients:
+        client.control.site = replace(client.control.site, turns=turns)
+    return clock
 
 
 class TestLogin:
@@ -278,7 +305,7 @@ class TestHostileInput:
         for _ in range(100):
             client.send(b"x" * 100)
         assert not client.is_connected
-        assert len(client.control._buffer) <= MAX_COMMAND_BYTES + 100
+        assert len(client.control._received) <= MAX_COMMAND_BYTES + 100
 
     def test_a_line_too_long_during_a_transfer(self, client: Client, site: Site) -> None:
         data = client.open()
@@ -325,12 +352,49 @@ class TestHostileInput:
         for _ in range(50):
             assert client.send(b"NOOP\r\n" * 100) == ["200 Yes."] * 100
 
+    @pytest.mark.parametrize("command", [b"STAT 1.0.1", b"NOOP", b"x", b"ABOR"])
+    def test_many_commands_leave_the_others_their_turn(self, site: Site, command: bytes) -> None:
+        busy, other = site.log_in(), site.log_in()
+        clock = give_turns(busy, other)
+        busy.control.dataReceived((command + b"\r\n") * 50)
+        some = busy.replies()
+        assert busy.transport.producerState == "paused"
+        clock.come_round()
+        assert other.code("NOOP") == 200
+        clock.advance(0)
+        assert busy.transport.producerState == "producing"
+        all_at_once = site.log_in().send((command + b"\r\n") * 50)
+        clock.advance(0)
+        assert some + busy.replies() == all_at_once
+
+    def test_stat_during_a_transfer_leaves_the_others_their_turn(self, client: Client) -> None:
+        data = client.open()
+        client.code("RETR firmware_1.0.1.bin")
+        clock = give_turns(client)
+        assert len(client.send(b"STAT\r\n" * 50)) < 20
+        clock.advance(0)
+        assert len(client.replies()) > 100
+        assert len(data.take()) == 10240
+
+    def test_who_hangs_up_before_its_turn(self, client: Client) -> None:
+        clock = give_turns(client)
+        client.control.dataReceived(b"NOOP\r\n" * 50)
+        client.transport.end()
+        client.replies()
+        clock.advance(0)
+        assert client.replies() == []
+        assert clock.calls == []
+
+    def test_thousands_of_aborted_transfers(self, client: Client) -> None:
+        told = client.send(b"EPSV\r\nRETR firmware_1.0.1.bin\r\nABOR\r\n" * 400)
+        assert [line[:3] for line in told] == ["229", "150", "426", "226"] * 400
+
     def test_thousands_of_commands_behind_a_transfer(self, client: Client) -> None:
         data = client.open()
         client.code("RETR firmware_1.0.1.bin")
         assert client.send(b"NOOP\r\n" * 5_000) == []
         assert client.transport.producerState == "paused"
-        waiting = client.control._conversation._line
+        waiting = client.control._conversation._queue
         assert waiting is not None
         assert len(waiting) == MAX_WAITING_COMMANDS
         data.take()

@@ -229,6 +229,7 @@ class ControlConnection(Writer):
         if self._progress is not _Progress.RESTING:
             return
         self._progress = _Progress.WORKING
+        self.site.turns.begin()
         while self._has_work:
             if self.site.turns.is_over:
                 self._progress = _Progress.WAITING

@@ -2,17 +2,18 @@
 
 How it works. The reactor goes round and round: it makes the calls that are due, then reads
 from each socket that has something. A client can send hundreds of requests in what is read
-at once, and a hundred clients can do so at the same time. So whoever works off requests
-asks `is_over` before each of them. From the first request in a round on, `TURN_S` may be
-spent; after that, a connection stops reading and queues up with `wait`. In the next round,
-the queue comes first: for another `TURN_S`, each connection in it may go on for `SLICE_S`,
-or for one request if that takes longer, and then queues up again at the end.
+at once, and a hundred clients can do so at the same time. So a connection that has
+something to work off calls `begin`, and asks `is_over` before each request. When
+`SLICE_S` has passed, it stops reading, and queues up with `wait`. In the reactor's next
+round, those in the queue come first, each for another slice, until `TURN_S` has passed; who
+has still more to do queues up again at the end. What then arrives over other connections
+has as much time, and when that has passed, these queue up, too.
 
-Why it is safe. A round takes twice `TURN_S`, and at most one request more each time,
-whatever is sent. What arrives over a connection that isn't in the queue is worked off in
-the round in which it is read, unless that round's time is used up: a client that sends one
-request at a time does not stand in line behind those that send hundreds. Nobody starves,
-because the queue is served in order, and at least one connection in each round.
+Why it is safe. A round takes twice `TURN_S`, and one request more each time at most,
+whatever is sent. A client that sends one request at a time doesn't stand in line behind
+those that send hundreds: its request is worked off in the round in which it is read,
+unless too many others come in the same one. Nobody starves, because the queue is served
+in order, and at least one connection in each round.
 """
 
 from collections import deque
@@ -22,8 +23,8 @@ from twisted.logger import Logger
 
 from otaserver.clock import Clock
 
-TURN_S = 0.004
-SLICE_S = 0.001
+TURN_S = 0.002
+SLICE_S = 0.0005
 
 
 class Turns:
@@ -38,40 +39,44 @@ class Turns:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._queue: deque[Callable[[], None]] = deque()
-        self._ends_s: float | None = None
+        self._turn_ends_s: float | None = None
+        self._slice_ends_s = 0.0
+
+    def begin(self) -> None:
+        """Begin a connection's slice: it has requests to work off."""
+        now_s = self._clock.seconds()
+        if self._turn_ends_s is None:
+            self._turn_ends_s = now_s + TURN_S
+            self._clock.callLater(0, self._come_round)
+        self._slice_ends_s = min(now_s + SLICE_S, self._turn_ends_s)
 
     @property
     def is_over(self) -> bool:
-        """Whether no further request may be worked off now; ask before each."""
-        now_s = self._clock.seconds()
-        if self._ends_s is None:
-            self._ends_s = now_s + TURN_S
-            self._clock.callLater(0, self._come_round)
-        return now_s >= self._ends_s
+        """Whether the slice is over; if it is, no further request may be worked off now."""
+        return self._clock.seconds() >= self._slice_ends_s
 
     def wait(self, go_on: Callable[[], None]) -> None:
-        """Queue up, because the turn is over.
+        """Queue up, because the slice is over.
 
         Args:
-            go_on: called once, when it is this connection's turn again.
+            go_on: called once, when it is this connection's turn again; it calls `begin`.
         """
         self._queue.append(go_on)
 
     def _come_round(self) -> None:
-        """Serve the queue, and begin the next turn of those that don't stand in it."""
+        """Serve the queue, and begin the turn of those that don't stand in it."""
         now_s = self._clock.seconds()
-        queue_ends_s = now_s + TURN_S
+        self._turn_ends_s = now_s + TURN_S
         # Who queues up again in the meantime waits for the next round.
         for _ in range(len(self._queue)):
-            self._ends_s = now_s + SLICE_S
+            if now_s >= self._turn_ends_s:
+                break
             try:
                 self._queue.popleft()()
             except Exception:
                 self.log.failure("A connection could not go on")
             now_s = self._clock.seconds()
-            if now_s >= queue_ends_s:
-                break
-        self._ends_s = None
+        self._turn_ends_s = None
         if self._queue:
-            self._ends_s = now_s + TURN_S
+            self._turn_ends_s = now_s + TURN_S
             self._clock.callLater(0, self._come_round)

@@ -4,7 +4,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-
 from twisted.internet.task import Clock
 
 from otaserver.ftp.conversation import MAX_WAITING_COMMANDS

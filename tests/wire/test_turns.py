@@ -22,6 +22,7 @@ class Crowd:
 
         def work() -> None:
             nonlocal left
+            self.turns.begin()
             while left:
                 if self.turns.is_over:
                     self.turns.wait(work)

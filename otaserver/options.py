@@ -106,6 +106,11 @@ class Options(usage.Options):
     ]
     optFlags = [
         ["legacy", None, "Serve the original client: absolute paths, and padded headers."],
+        [
+            "ftp-data-from-network",
+            None,
+            "Accept FTP data connections from the client's /24 (IPv6: /64), too.",
+        ],
         ["no-access-log", None, "Write no access log."],
     ]
 

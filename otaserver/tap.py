@@ -15,6 +15,7 @@ from otaserver.catalogue.hash_store import HashStore
 from otaserver.clock import make_steady
 from otaserver.encoded_manifests import EncodedManifests
 from otaserver.endpoints import listen, try_to_listen
+from otaserver.ftp.addresses import is_same_host, is_same_network
 from otaserver.ftp.factory import FTPFactory
 from otaserver.ftp.login import LoginPolicy
 from otaserver.ftp.network import ReactorNetwork
@@ -173,6 +174,7 @@ def _ftp(
     turns: Turns,
 ) -> FTPFactory:
     limits = ConnectionLimits(options["ftp-max-connections"], options["ftp-max-per-address"])
+    belongs_to = is_same_network if options["ftp-data-from-network"] else is_same_host
     realm: Any = Realm(ReadOnlyShell(server, worker))
     everybody: Any = AllowAnonymousAccess()
     return FTPFactory(
@@ -180,7 +182,7 @@ def _ftp(
             listener=Listener(reactor, time.time, limits, events),
             turns=turns,
             portal=Portal(realm, [everybody]),
-            network=ReactorNetwork(reactor, options["ftp-passive-ports"]),
+            network=ReactorNetwork(reactor, options["ftp-passive-ports"], belongs_to),
             login_policy=LoginPolicy(options["ftp-login-attempts"], options["ftp-login-delay"]),
             timeouts=FTPTimeouts(
                 login_s=options["ftp-login-timeout"],

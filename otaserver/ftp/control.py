@@ -116,7 +116,7 @@ class ControlConnection(Writer):
         if admission is Admission.ADMITTED:
             self.session.reply(220, "otaserver is ready.")
         elif admission is Admission.REFUSED:
-            self._send_away(421, str(TooManyConnections()))
+            self._send_away(*code_and_text(TooManyConnections()))
         else:
             transport.abortConnection()
 

@@ -19,6 +19,7 @@ from otaserver.ftp.list_formats import (
     wanted_facts,
 )
 from otaserver.ftp.path_argument import resolve, without_options
+from otaserver.ftp.patterns import Matches
 from otaserver.ftp.replies import quoted_path
 from otaserver.ftp.session import Session
 from otaserver.ftp.shell import ReadOnlyShell
@@ -66,10 +67,12 @@ def status(session: Session, argument: bytes) -> "Coroutine[Any, Any, None] | No
 
 
 async def _list_as_reply(session: Session, path: bytes) -> None:
-    shell, found = _find(session, path)
+    assert session.shell is not None
+    shell = session.shell
+    found = shell.find_listed(*resolve(session.folder, path))
     form = unix_form(session.site.listener.wall_s())
     listing = await shell.listing(found, session.base_url, form)
-    code = 212 if isinstance(found, Folder) else 213
+    code = 212 if isinstance(found, Folder | Matches) else 213
     session.long_reply(code, "The listing is:", _lines(listing), "End of the listing.")
 
 

@@ -99,7 +99,7 @@ def _open_port(session: Session) -> int:
         raise Refused(425, "This connection has no IP address for a data port.")
     data = session.replace_data()
     try:
-        return data.wait_at(session.site.network, session.local_host, session.peer_address)
+        return data.wait_at(session.site.network, session.local_host)
     except OSError as error:
         session.close_data()
         raise Refused(425, "No port can be opened at the moment; try again.") from error

@@ -211,7 +211,8 @@ class Session:
             The new one, which waits to be opened.
         """
         self.close_data()
-        self.data = DataConnection(self.site.now_s + self.site.timeouts.data_s)
+        until_s = self.site.now_s + self.site.timeouts.data_s
+        self.data = DataConnection(until_s, self.peer_address)
         return self.data
 
     def close_data(self) -> None:

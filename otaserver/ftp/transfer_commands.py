@@ -12,6 +12,7 @@ from otaserver.ftp.data import DataConnection
 from otaserver.ftp.errors import Refused, code_and_text
 from otaserver.ftp.list_formats import facts_form, names_form, unix_form
 from otaserver.ftp.path_argument import resolve, without_options
+from otaserver.ftp.patterns import Matches
 from otaserver.ftp.session import Session
 from otaserver.ftp.shell import Download, ReadOnlyShell, bytes_download
 from otaserver.wire.events import Served, cut
@@ -42,11 +43,11 @@ async def retrieve(session: Session, argument: bytes) -> None:
 
 
 async def list_(session: Session, argument: bytes) -> None:
-    """LIST: list a folder in the format of ``ls -l``."""
+    """LIST: list a folder, or what matches a pattern, in the format of ``ls -l``."""
     path = without_options(argument)
 
     async def prepare(shell: ReadOnlyShell, offset: int) -> Download:
-        found = shell.find(*resolve(session.folder, path))
+        found = shell.find_listed(*resolve(session.folder, path))
         form = unix_form(session.site.listener.wall_s())
         return bytes_download(await shell.listing(found, session.base_url, form))
 
@@ -54,14 +55,17 @@ async def list_(session: Session, argument: bytes) -> None:
 
 
 async def list_names(session: Session, argument: bytes) -> None:
-    """NLST: list the names in a folder, ready to be used as arguments."""
+    """NLST: list the names in a folder, or those that match a pattern, ready as arguments."""
     path = without_options(argument)
 
     async def prepare(shell: ReadOnlyShell, offset: int) -> Download:
-        found = shell.find(*resolve(session.folder, path))
-        if not isinstance(found, Folder):
+        found = shell.find_listed(*resolve(session.folder, path))
+        if isinstance(found, Matches):
+            form = names_form("".join(path.decode().rpartition("/")[:2]))
+        elif isinstance(found, Folder):
+            form = names_form(f"{path.decode().removesuffix('/')}/" if path else "")
+        else:
             return bytes_download(path + b"\r\n")
-        form = names_form(f"{path.decode().removesuffix('/')}/" if path else "")
         return bytes_download(await shell.listing(found, session.base_url, form))
 
     await _send(session, "NLST", path, prepare)
@@ -126,7 +130,9 @@ async def _deliver(session: Session, data: DataConnection, download: Download) -
     site = session.site
     try:
         data.check()
-        session.reply(150, f"{download.size_bytes} bytes follow.")
+        # Clients look for the size in this form. They take it for that of the whole file,
+        # also after REST.
+        session.reply(150, f"Sending ({download.whole_bytes} bytes).")
         await data.opened(site.now_s + site.timeouts.data_s)
     except Exception:
         download.transfer.discard()

@@ -112,11 +112,16 @@ class FakePort:
     number: int
     host: str
     peer_host: str
-    protocol: Protocol
+    protocol: Any
     is_open: bool = True
 
     def close(self) -> None:
         self.is_open = False
+
+    def turn_away(self, host: str) -> None:
+        """Somebody else connects."""
+        assert self.is_open
+        self.protocol.turn_away(host)
 
     def take_client(self) -> Transport:
         """The client connects."""
@@ -133,7 +138,7 @@ class Network:
     connecting: list[tuple[Address, str, Protocol, "Deferred[Any]"]] = field(default_factory=list)
     is_full: bool = False
 
-    def listen(self, host: str, peer_host: str, protocol: Protocol) -> FakePort:
+    def listen(self, host: str, peer_host: str, protocol: Any) -> FakePort:
         if self.is_full:
             raise OSError("Address already in use")
         self.ports.append(FakePort(40_000 + len(self.ports), host, peer_host, protocol))

@@ -1,10 +1,13 @@
 """Log-in, time-outs, limits and hostile input on control connections."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from twisted.internet.task import Clock
+from twisted.logger import LogEvent, formatEvent, globalLogPublisher
 
 from otaserver.ftp.conversation import MAX_WAITING_COMMANDS
 from otaserver.wire.turns import SLICE_S, Turns
@@ -21,11 +24,25 @@ from tests.ftp.site import (
 LINGER_S = 6
 
 
+@pytest.fixture
+def logged() -> Iterator[list[str]]:
+    """What is written to the log."""
+    lines: list[str] = []
+
+    def remember(event: LogEvent) -> None:
+        lines.append(formatEvent(event))
+
+    observe: Any = remember
+    globalLogPublisher.addObserver(observe)
+    yield lines
+    globalLogPublisher.removeObserver(observe)
+
+
 class MovingClock(Clock):
     """A clock that moves on whenever it is asked, so that all commands take time."""
 
     def seconds(self) -> float:
-        self.rightNow += SLICE_S
+        self.rightNow += SLICE_S / 4
         return super().seconds()
 
     def come_round(self) -> None:
@@ -520,6 +537,40 @@ class TestWhereDataGoes:
     )  # fmt: skip
     def test_addresses_that_are_none(self, client: Client, command: str, code: int) -> None:
         assert client.code(command) == code
+
+    def test_from_somebody_else_before_the_command(self, client: Client, site: Site) -> None:
+        client.code("EPSV")
+        site.network.ports[-1].turn_away("192.0.2.8")
+        told = "425 The data connection came from 192.0.2.8, and not from 192.0.2.7."
+        assert client.ask("RETR firmware_1.0.1.bin") == told
+        assert site.network.open_ports == []
+        assert site.events[-1].status == 425
+        assert client.fetch("RETR 1.0.1/flash/main.py")
+
+    def test_from_somebody_else_after_the_command(self, client: Client, site: Site) -> None:
+        client.code("EPSV")
+        client.code("RETR firmware_1.0.1.bin")
+        site.network.ports[-1].turn_away("192.0.2.8")
+        told = "425 The data connection came from 192.0.2.8, and not from 192.0.2.7."
+        assert client.replies() == [told]
+        assert site.network.open_ports == []
+
+    def test_from_somebody_else_before_the_client(self, client: Client, site: Site) -> None:
+        client.code("EPSV")
+        for _ in range(3):
+            site.network.ports[-1].turn_away("192.0.2.8")
+        data = site.network.ports[-1].take_client()
+        assert client.code("RETR firmware_1.0.1.bin") == 150
+        assert len(data.take()) == 10240
+
+    def test_from_somebody_else_is_logged_once(
+        self, client: Client, site: Site, logged: list[str]
+    ) -> None:
+        client.code("EPSV")
+        for _ in range(3):
+            site.network.ports[-1].turn_away("192.0.2.8")
+        (line,) = logged
+        assert "192.0.2.7" in line and "192.0.2.8" in line and "--ftp-data-from-network" in line
 
     def test_a_client_that_is_mapped(self, site: Site) -> None:
         client = site.log_in(f"::ffff:{CLIENT}", "::ffff:198.51.100.1")

@@ -1,4 +1,4 @@
-"""Patterns of file names in LIST, NLST and STAT: ``*``, ``?`` and ``[ab]``.
+"""Patterns of file names in LIST, NLST, MLSD and STAT: ``*``, ``?`` and ``[ab]``.
 
 FTP leaves it to the server what a pattern means, and ``mget`` of most clients relies on it.
 Here, a pattern stands in the last part of a path only, so it is matched against the names

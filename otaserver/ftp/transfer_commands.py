@@ -72,11 +72,14 @@ async def list_names(session: Session, argument: bytes) -> None:
 
 
 async def list_facts(session: Session, argument: bytes) -> None:
-    """MLSD: list a folder in machine-readable form (RFC 3659, section 7)."""
+    """MLSD: list a folder in machine-readable form (RFC 3659, section 7).
+
+    The RFC has no patterns here, but ncftp's ``ls`` sends them.
+    """
 
     async def prepare(shell: ReadOnlyShell, offset: int) -> Download:
-        found = shell.find(*resolve(session.folder, argument))
-        if not isinstance(found, Folder):
+        found = shell.find_listed(*resolve(session.folder, argument))
+        if not isinstance(found, Folder | Matches):
             # RFC 3659, section 7.2.1.
             raise Refused(501, "That is not a folder.")
         form = facts_form(session.choices.facts)

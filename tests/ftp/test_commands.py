@@ -291,6 +291,8 @@ class TestPatterns:
         lines = client.fetch("LIST").decode().splitlines()
         assert client.fetch("LIST *").decode().splitlines() == lines
         assert client.fetch("LIST -l f*.bin").decode().splitlines() == lines[-1:]
+        facts = client.fetch("MLSD").decode().splitlines()
+        assert client.fetch("MLSD f*.bin").decode().splitlines() == facts[-1:]
         assert client.ask("STAT f*.bin").splitlines()[1:-1] == [f" {lines[-1]}"]
         assert client.ask("STAT x*").splitlines() == [
             "212-The listing is:", "212 End of the listing.",
@@ -311,7 +313,7 @@ class TestPatterns:
 
     @pytest.mark.parametrize(
         "command",
-        ["NLST 1.0.*/flash", "NLST nothing/*", "NLST firmware_1.0.1.bin/*", "LIST */", "MLSD *",
+        ["NLST 1.0.*/flash", "NLST nothing/*", "NLST firmware_1.0.1.bin/*", "LIST */",
          "RETR *.bin", "CWD 1.0.?", "SIZE *.bin"],
     )  # fmt: skip
     def test_what_takes_none(self, client: Client, command: str) -> None:

@@ -229,17 +229,16 @@ class ControlConnection(Writer):
         if self._progress is not _Progress.RESTING:
             return
         self._progress = _Progress.WORKING
-        self.site.turns.begin()
-        while self._has_work:
-            if self.site.turns.is_over:
-                self._progress = _Progress.WAITING
-                self.site.turns.wait(self._take_turn)
-                break
-            self._take_step()
-        else:
-            self._progress = _Progress.RESTING
-            if _LINE_END not in self._received:
-                self._check_length(self._received)
+        turns = self.site.turns
+        turns.begin()
+        while not turns.is_over and self._take_step():
+            pass
+        self._progress = _Progress.RESTING
+        if self._has_work:
+            self._progress = _Progress.WAITING
+            turns.wait(self._take_turn)
+        elif _LINE_END not in self._received:
+            self._check_length(self._received)
         self._read_or_not()
 
     def _take_turn(self) -> None:
@@ -251,15 +250,21 @@ class ControlConnection(Writer):
         conversation = self._conversation
         return conversation.has_next or (conversation.reads and _LINE_END in self._received)
 
-    def _take_step(self) -> None:
-        """Run the next command, or receive the next line."""
+    def _take_step(self) -> bool:
+        """Run the next command, or receive the next line; return False if neither may be."""
         command = self._conversation.next()
         if command is not None:
             self._run(command)
-            return
-        line, _, self._received = self._received.partition(_LINE_END)
+            return True
+        if not self._conversation.reads:
+            return False
+        line, end, rest = self._received.partition(_LINE_END)
+        if not end:
+            return False
+        self._received = rest
         if self._check_length(line):
             self._receive(line.removesuffix(b"\r"))
+        return True
 
     def _check_length(self, line: bytes) -> bool:
         """Send away a client whose line is too long, or never ends."""

@@ -304,6 +304,10 @@ class ControlConnection(Writer):
                 raise Refused(500, "There is no such command.")
             command.check(line.argument, self.session.shell is not None)
             working = command.obey(self.session, line.argument)
+        except OTAServerError as error:
+            # Without a Failure, whose making takes longer than most commands.
+            self.session.reply(*code_and_text(error))
+            return None
         except Exception:
             self._say_failure(Failure())
             return None

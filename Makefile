@@ -27,6 +27,7 @@ bench: .venv/bench/.ready ## Measure the server beside its peers
 	.venv/bench/bin/python -m tests.bench downloads
 	.venv/bench/bin/python -m tests.bench catalogue
 	.venv/bench/bin/python -m tests.bench.ftp
+	.venv/bench/bin/python -m tests.bench.ftp_floods
 
 powercuts: .venv/test/.ready ## Cut a simulated device's power at every write; takes an hour or two
 	.venv/test/bin/python -m tests.powercuts

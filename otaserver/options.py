@@ -109,6 +109,11 @@ class Options(usage.Options):
     optFlags = [
         ["wait-for-root", None, "Wait for a release tree that is missing or empty."],
         ["legacy", None, "Serve the original client: absolute paths, and padded headers."],
+        [
+            "ftp-data-from-network",
+            None,
+            "Accept FTP data connections from the client's /24 (IPv6: /64), too.",
+        ],
         ["no-access-log", None, "Write no access log."],
     ]
 

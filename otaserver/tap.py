@@ -17,6 +17,7 @@ from otaserver.disk.disk import MAX_THREADS, Disk
 from otaserver.disk.open_files import OpenFiles
 from otaserver.encoded_manifests import EncodedManifests
 from otaserver.endpoints import listen, try_to_listen
+from otaserver.ftp.addresses import is_same_host, is_same_network
 from otaserver.ftp.factory import FTPFactory
 from otaserver.ftp.login import LoginPolicy
 from otaserver.ftp.network import ReactorNetwork
@@ -38,6 +39,7 @@ from otaserver.wire.addresses import canonical
 from otaserver.wire.events import ServedEvents
 from otaserver.wire.limits import ConnectionLimits
 from otaserver.wire.listener import Listener
+from otaserver.wire.turns import Turns
 from otaserver.worker import ThreadWorker, Worker
 
 _SCAN_THREADS = 1
@@ -86,6 +88,7 @@ def makeService(options: Options) -> MultiService:
     )
     watch.on_change(manifests.clear)
     server = UpdateServer(_files(options, reactor, service), lambda: watch.catalogue, manifests)
+    turns = Turns(reactor)
 
     if options["http"]:
         routes = Routes(server, working, options["cache-size"] // 2)
@@ -95,7 +98,7 @@ def makeService(options: Options) -> MultiService:
         greeting.observe("http", options["http"], serving)
         serving.setServiceParent(service)
     if options["ftp"]:
-        factory = _ftp(options, reactor, server, working, events)
+        factory = _ftp(options, reactor, server, working, events, turns)
         serving = listen("--ftp", options["ftp"], factory)
         greeting.observe("ftp", options["ftp"], serving)
         serving.setServiceParent(service)
@@ -178,16 +181,23 @@ def _http(
 
 
 def _ftp(
-    options: Options, reactor: Any, server: UpdateServer, worker: Worker, events: ServedEvents
+    options: Options,
+    reactor: Any,
+    server: UpdateServer,
+    worker: Worker,
+    events: ServedEvents,
+    turns: Turns,
 ) -> FTPFactory:
     limits = ConnectionLimits(options["ftp-max-connections"], options["ftp-max-per-address"])
+    belongs_to = is_same_network if options["ftp-data-from-network"] else is_same_host
     realm: Any = Realm(ReadOnlyShell(server, worker))
     everybody: Any = AllowAnonymousAccess()
     return FTPFactory(
         FTPState(
             listener=Listener(reactor, time.time, limits, events),
+            turns=turns,
             portal=Portal(realm, [everybody]),
-            network=ReactorNetwork(reactor, options["ftp-passive-ports"]),
+            network=ReactorNetwork(reactor, options["ftp-passive-ports"], belongs_to),
             login_policy=LoginPolicy(options["ftp-login-attempts"], options["ftp-login-delay"]),
             timeouts=FTPTimeouts(
                 login_s=options["ftp-login-timeout"],

@@ -3,6 +3,7 @@
 See `otaserver.ftp.commands` for the arguments of a command, its result and its errors.
 """
 
+from dataclasses import replace
 from typing import cast
 
 from twisted.cred.error import LoginFailed, UnhandledCredentials
@@ -25,7 +26,7 @@ def user(session: Session, argument: bytes) -> None:
     if len(name) > MAX_NAME_LENGTH:
         raise Refused(501, f"The user name is longer than {MAX_NAME_LENGTH} characters.")
     session.log_out()
-    session.user_name = name
+    session.choices = replace(session.choices, user_name=name)
     if is_anonymous(name):
         session.reply(331, "Send your e-mail address, or anything else, as the password.")
     else:
@@ -34,7 +35,8 @@ def user(session: Session, argument: bytes) -> None:
 
 async def password(session: Session, argument: bytes) -> None:
     """PASS: finish the log-in; a failed one is answered with a delay."""
-    name, session.user_name = session.user_name, None
+    name = session.choices.user_name
+    session.choices = replace(session.choices, user_name=None)
     if name is None:
         raise Refused(503, "Send USER first.")
     portal = session.site.portal
@@ -50,9 +52,10 @@ async def password(session: Session, argument: bytes) -> None:
 
 async def _refuse_login(session: Session) -> None:
     policy = session.site.login_policy
-    session.failures += 1
+    failures = session.choices.failures + 1
+    session.choices = replace(session.choices, failures=failures)
     await deferLater(session.site.listener.clock, policy.delay_s)
-    if policy.is_last(session.failures):
+    if policy.is_last(failures):
         session.hang_up(421, "Too many failed log-ins; good-bye.")
     else:
         session.reply(530, "The log-in failed. Log in as anonymous.")

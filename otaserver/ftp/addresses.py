@@ -1,11 +1,11 @@
 """Addresses of data connections (RFC 959, section 4.1.2; RFC 2428)."""
 
 import re
-from ipaddress import IPv4Address, IPv6Address
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import NamedTuple
 
 from otaserver.ftp.errors import Refused
-from otaserver.wire.addresses import canonical
+from otaserver.wire.addresses import canonical, is_ipv6
 
 FTP_PORT = 21
 
@@ -30,6 +30,39 @@ class Address(NamedTuple):
 
     host: str
     port: int
+
+
+def is_same_host(host: str, other: str) -> bool:
+    """Return whether two addresses are the same.
+
+    Args:
+        host: an address, as a socket has it.
+        other: an address in canonical form.
+
+    Returns:
+        Whether they are.
+    """
+    return host == other or canonical(host) == other
+
+
+def is_same_network(host: str, other: str) -> bool:
+    """Return whether two addresses are neighbours: in the same /24, or the same /64 of IPv6.
+
+    A carrier that shares its addresses among its customers may give two connections of one
+    customer two of them.
+
+    Args:
+        host: an address, as a socket has it.
+        other: an address in canonical form.
+
+    Returns:
+        Whether they are.
+    """
+    bits = 64 if is_ipv6(other) else 24
+    try:
+        return ip_address(canonical(host)) in ip_network(f"{other}/{bits}", strict=False)
+    except ValueError:
+        return False
 
 
 def parse_host_port(argument: str) -> Address:

@@ -2,13 +2,15 @@
 
 How it works. Three parts divide the work. `Conversation` decides what may run when,
 without any I/O. `Session` holds what the client has said and chosen, for commands to
-work with. This class connects the two to the transport: it splits bytes into lines,
-asks the conversation about each, runs the commands that may run, and reads or stops
-reading, as the conversation says.
+work with. This class connects the two to the transport: what arrives is kept as it is,
+and lines are taken from it one at a time, when the conversation has room for them and
+the others have had their turn (`otaserver.wire.turns`). Nothing is read while what has
+been read is still being worked off, so whatever a client sends, its connection takes no
+more memory than a read and a command.
 
 A command that takes time is a coroutine. While it runs there is no deadline here: a
 transfer has its own (`DataConnection`), and so does everything else that is waited for.
-A coroutine that ends without waiting doesn't call `_work` again, so thousands of
+A coroutine that ends while `_work` is running leaves what follows to it, so thousands of
 pipelined commands can't nest.
 
 Why it is safe. Replies go out through `Writer`, and this class is the transport's push
@@ -17,16 +19,22 @@ command is run or read. A client that is sent away may still be sending; closing
 some of that unread makes the kernel send a reset, which can destroy the last reply. So
 a plain TCP connection is closed for sending only, what arrives is dropped, and the
 connection is cut after a few seconds.
+
+What an idle connection takes. There may be thousands, on a small computer. So this class has
+slots, which Twisted's own protocols don't have, and all connections share the moment at
+which they were last active, the listener's `now_s`, instead of a deadline each.
 """
 
 import socket
+from enum import Enum
 from typing import Any
 
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IProtocol, IPushProducer
 from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
-from twisted.protocols.basic import LineReceiver
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
 from otaserver.errors import OTAServerError
 from otaserver.ftp.command_line import parse_command
@@ -42,50 +50,75 @@ from otaserver.wire.limits import TooManyConnections
 from otaserver.wire.outgoing import Writer
 from otaserver.wire.zero_copy import is_plain_tcp
 
-# How much is read at a time, so that no client's commands take up a whole turn of the
-# reactor.
+# How much is read at a time; it has to be kept until it has been worked off.
 _READ_BYTES = 1 << 12
 
 # How long a client that was sent away may take to read why.
 _LINGER_S = 5.0
 
+# A line feed alone ends a line too: people who type commands send no CR.
+_LINE_END = b"\n"
 
-class ControlConnection(LineReceiver):
+
+class _Progress(Enum):
+    """How far `ControlConnection._work` has come."""
+
+    RESTING = "there is nothing to do"
+    WORKING = "it is running"
+    WAITING = "there is more to do, but it is the turn of the others"
+
+
+@implementer(IProtocol, IPushProducer)
+class ControlConnection(Writer):
     """A connection that carries commands in, and replies out.
+
+    Args:
+        site: what all connections of the site share.
 
     Attributes:
         site: what all connections of the site share.
-        peer_host: the client's address, as the transport has it.
         session: what the client has said and chosen.
     """
 
-    # A line feed alone ends a line too: people who type commands send no CR.
-    delimiter = b"\n"
+    __slots__ = (
+        "_active_s",
+        "_conversation",
+        "_progress",
+        "_reads",
+        "_received",
+        "session",
+        "site",
+    )
+
     log = Logger()
-    site: SiteState
-    transport: Any
 
-    _reads = True
-
-    def connectionMade(self) -> None:
-        """Admit the connection, or turn it away."""
-        self.MAX_LENGTH = self.site.max_command_bytes
-        self.peer_host = unmapped(getattr(self.transport.getPeer(), "host", ""))
-        self.session = Session(self.site, self)
+    def __init__(self, site: SiteState) -> None:
+        self.site = site
+        self.session = Session(self)
         self._conversation = Conversation()
-        self._writer = Writer(self.transport)
-        self._deadline_s = self.site.now_s + self.site.timeouts.login_s
-        if is_plain_tcp(self.transport):
+        self._received = b""
+        self._progress = _Progress.RESTING
+        self._reads = True
+        self._active_s = site.now_s
+
+    def makeConnection(self, transport: Any) -> None:
+        """Admit the connection, or turn it away.
+
+        Args:
+            transport: carries it.
+        """
+        super().__init__(transport)
+        if is_plain_tcp(transport):
             self._set_socket_options()
         # Paused when the client stops reading replies.
-        self.transport.registerProducer(self, True)
+        transport.registerProducer(self, True)
         admission = self.site.listener.connections.add(self)
         if admission is Admission.ADMITTED:
             self.session.reply(220, "otaserver is ready.")
         elif admission is Admission.REFUSED:
-            self._send_away(421, str(TooManyConnections()))
+            self._send_away(*code_and_text(TooManyConnections()))
         else:
-            self.transport.abortConnection()
+            transport.abortConnection()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """End everything that belongs to the connection.
@@ -94,8 +127,19 @@ class ControlConnection(LineReceiver):
             reason: why it ended.
         """
         self._conversation.happen(Event.CLOSE)
+        self._received = b""
         self.site.listener.connections.remove(self)
         self.session.end()
+
+    @property
+    def is_closing(self) -> bool:
+        """Whether the last reply has been sent, or the connection is lost."""
+        return self._conversation.is_closing
+
+    @property
+    def peer_host(self) -> str:
+        """The client's address, as the transport has it; empty if it has none."""
+        return unmapped(getattr(self.transport.getPeer(), "host", ""))
 
     @property
     def own_host(self) -> str:
@@ -113,8 +157,8 @@ class ControlConnection(LineReceiver):
         Args:
             data: the reply.
         """
-        if not self._conversation.is_closing:
-            self._writer.write(data)
+        if not self.is_closing:
+            super().write(data)
 
     def hang_up(self, code: int, text: str) -> None:
         """Send a last reply, and close.
@@ -132,8 +176,9 @@ class ControlConnection(LineReceiver):
         Args:
             data: what it sent.
         """
-        if not self._conversation.is_closing:
-            super().dataReceived(data)
+        if not self.is_closing:
+            self._received += data
+            self._work()
 
     def pauseProducing(self) -> None:
         """Run and read no more commands, because the client doesn't read its replies."""
@@ -145,34 +190,8 @@ class ControlConnection(LineReceiver):
         self._conversation.happen(Event.RESUME)
         self._work()
 
-    def lineReceived(self, line: bytes) -> None:
-        """Run a command, or have it wait for the one before it.
-
-        Args:
-            line: the line, without its LF.
-        """
-        command: Line
-        try:
-            command = parse_command(line.removesuffix(b"\r"))
-        except Refused as refused:
-            command = refused
-        verdict = self._conversation.receive(command, self.session.data is not None)
-        if verdict is Verdict.DO:
-            self._work()
-        elif verdict is Verdict.ANSWER_NOW:
-            self._begin(command)
-        elif verdict is Verdict.ABORT:
-            self.session.abort_data("The transfer was aborted.")
-        self._read_or_not()
-
-    def lineLengthExceeded(self, line: bytes) -> None:
-        """Send away a client whose line never ends.
-
-        Args:
-            line: the part of it that has arrived.
-        """
-        limit = self.site.max_command_bytes
-        self._send_away(500, f"A command may have at most {limit} bytes.")
+    def stopProducing(self) -> None:
+        """Do nothing: `connectionLost` follows. See `IPushProducer`."""
 
     def check_time(self, now_s: float) -> None:
         """End what takes too long; the listener calls this once a second.
@@ -182,12 +201,20 @@ class ControlConnection(LineReceiver):
         """
         if self.session.data is not None:
             self.session.data.check_time(now_s)
-        if now_s < self._deadline_s or not self._conversation.has_deadline:
+        if now_s < self._active_s + self._patience_s or not self._conversation.has_deadline:
             return
-        if self._conversation.is_closing:
+        if self.is_closing:
             self.transport.abortConnection()
         else:
             self._send_away(421, "You took too long; good-bye.")
+
+    @property
+    def _patience_s(self) -> float:
+        """How long the client may take from when it was last active, in seconds."""
+        if self.is_closing:
+            return _LINGER_S
+        timeouts = self.site.timeouts
+        return timeouts.login_s if self.session.shell is None else timeouts.idle_s
 
     def _set_socket_options(self) -> None:
         self.transport.bufferSize = _READ_BYTES
@@ -198,14 +225,74 @@ class ControlConnection(LineReceiver):
         handle.setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, 1)
 
     def _work(self) -> None:
-        """Run the commands that may run."""
-        while (command := self._conversation.next()) is not None:
-            working = self._begin(command)
-            if working is not None:
-                working.addCallback(self._end_later)
-                return
-            self._end()
+        """Run the commands that may run, as long as it is this connection's turn."""
+        if self._progress is not _Progress.RESTING:
+            return
+        self._progress = _Progress.WORKING
+        turns = self.site.turns
+        turns.begin()
+        while not turns.is_over and self._take_step():
+            pass
+        self._progress = _Progress.RESTING
+        if self._has_work:
+            self._progress = _Progress.WAITING
+            turns.wait(self._take_turn)
+        elif _LINE_END not in self._received:
+            self._check_length(self._received)
         self._read_or_not()
+
+    def _take_turn(self) -> None:
+        self._progress = _Progress.RESTING
+        self._work()
+
+    @property
+    def _has_work(self) -> bool:
+        conversation = self._conversation
+        return conversation.has_next or (conversation.reads and _LINE_END in self._received)
+
+    def _take_step(self) -> bool:
+        """Run the next command, or receive the next line; return False if neither may be."""
+        command = self._conversation.next()
+        if command is not None:
+            self._run(command)
+            return True
+        if not self._conversation.reads:
+            return False
+        line, end, rest = self._received.partition(_LINE_END)
+        if not end:
+            return False
+        self._received = rest
+        if self._check_length(line):
+            self._receive(line.removesuffix(b"\r"))
+        return True
+
+    def _check_length(self, line: bytes) -> bool:
+        """Send away a client whose line is too long, or never ends."""
+        limit = self.site.max_command_bytes
+        if len(line) <= limit:
+            return True
+        self._send_away(500, f"A command may have at most {limit} bytes.")
+        return False
+
+    def _receive(self, line: bytes) -> None:
+        """Have the conversation take a line, and do what it says."""
+        command: Line
+        try:
+            command = parse_command(line)
+        except Refused as refused:
+            command = refused
+        verdict = self._conversation.receive(command, self.session.data is not None)
+        if verdict is Verdict.ANSWER_NOW:
+            self._begin(command)
+        elif verdict is Verdict.ABORT:
+            self.session.abort_data("The transfer was aborted.")
+
+    def _run(self, command: Line) -> None:
+        working = self._begin(command)
+        if working is None:
+            self._end()
+        else:
+            working.addCallback(self._end_later)
 
     def _begin(self, line: Line) -> "Deferred[None] | None":
         """Run a command; if it has to wait, return what fires when it ends."""
@@ -217,6 +304,10 @@ class ControlConnection(LineReceiver):
                 raise Refused(500, "There is no such command.")
             command.check(line.argument, self.session.shell is not None)
             working = command.obey(self.session, line.argument)
+        except OTAServerError as error:
+            # Without a Failure, whose making takes longer than most commands.
+            self.session.reply(*code_and_text(error))
+            return None
         except Exception:
             self._say_failure(Failure())
             return None
@@ -232,19 +323,19 @@ class ControlConnection(LineReceiver):
     def _end(self) -> None:
         self._conversation.happen(Event.END)
         # Commands don't extend the time to log in.
-        if self.session.shell is not None and not self._conversation.is_closing:
-            self._deadline_s = self.site.now_s + self.site.timeouts.idle_s
+        if self.session.shell is not None and not self.is_closing:
+            self._active_s = self.site.now_s
 
     def _read_or_not(self) -> None:
-        """Read from the transport, or stop, as the conversation says."""
-        reads = self._conversation.reads
-        if reads == self._reads or self._conversation.is_closing:
+        """Read from the transport, or stop, as the conversation and the turns say."""
+        reads = self._conversation.reads and self._progress is not _Progress.WAITING
+        if reads == self._reads or self.is_closing:
             return
         self._reads = reads
         if reads:
-            super().resumeProducing()
+            self.transport.resumeProducing()
         else:
-            super().pauseProducing()
+            self.transport.pauseProducing()
 
     def _say_failure(self, failure: Failure) -> None:
         if not failure.check(OTAServerError):
@@ -262,10 +353,11 @@ class ControlConnection(LineReceiver):
     def _say_last(self, code: int, text: str) -> None:
         self.write(reply(code, text))
         self._conversation.happen(Event.CLOSE)
-        self._deadline_s = self.site.now_s + _LINGER_S
+        self._received = b""
+        self._active_s = self.site.now_s
         self.session.abort_data("The control connection is being closed.")
         self.transport.unregisterProducer()
         if not self._reads:
             # What the client still sends has to be read to be dropped.
             self._reads = True
-            super().resumeProducing()
+            self.transport.resumeProducing()

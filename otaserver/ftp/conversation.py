@@ -12,7 +12,7 @@ may happen meanwhile:
     BUSY_UNREAD  both
     CLOSING      the last reply has been sent; whatever still arrives is dropped
 
-The queue is short. When it is full, nothing more is read until it is empty again; what
+The queue is short, in commands and in bytes. While it is full, nothing more is read; what
 the client sends then stays in the kernel, whose backpressure makes it wait.
 """
 
@@ -26,6 +26,7 @@ from otaserver.ftp.command_line import CommandLine
 from otaserver.ftp.errors import Refused
 
 MAX_WAITING_COMMANDS = 32
+MAX_WAITING_BYTES = 4096
 
 # RFC 959, section 4.1.3: this may be sent, and is answered, during a transfer.
 _STATUS = CommandLine("STAT", b"")
@@ -131,13 +132,12 @@ class Conversation:
         state: how things stand.
     """
 
-    __slots__ = ("_is_full", "_line", "state")
+    __slots__ = ("_queue", "state")
 
     def __init__(self) -> None:
         self.state = State.READY
         # Made when it is needed: thousands of idle connections need none.
-        self._line: deque[Line] | None = None
-        self._is_full = False
+        self._queue: deque[Line] | None = None
 
     @property
     def is_closing(self) -> bool:
@@ -154,6 +154,20 @@ class Conversation:
         """Whether to read from the connection."""
         return RULES[self.state].reads and not self._is_full
 
+    @property
+    def has_next(self) -> bool:
+        """Whether `next` would return a command."""
+        return bool(self._queue) and RULES[self.state].does_commands
+
+    @property
+    def _is_full(self) -> bool:
+        queue = self._queue
+        return queue is not None and (
+            len(queue) >= MAX_WAITING_COMMANDS
+            or sum(len(line.argument) for line in queue if isinstance(line, CommandLine))
+            >= MAX_WAITING_BYTES
+        )
+
     def happen(self, event: Event) -> None:
         """Go to the next state.
 
@@ -168,8 +182,7 @@ class Conversation:
         except KeyError as error:
             raise ConversationError(f"{event} in state {self.state}") from error
         if self.state is State.CLOSING:
-            self._line = None
-            self._is_full = False
+            self._queue = None
 
     def receive(self, line: Line, is_transferring: bool = False) -> Verdict:
         """Queue a line that has arrived, unless it can be dealt with now.
@@ -184,14 +197,13 @@ class Conversation:
         if self.state is State.CLOSING:
             return Verdict.DROP
         is_question = line == _STATUS and is_transferring
-        if is_question and self.state is State.BUSY and not self._line:
+        if is_question and self.state is State.BUSY and not self._queue:
             return Verdict.ANSWER_NOW
-        if self._line is None:
-            self._line = deque()
-        self._line.append(line)
+        if self._queue is None:
+            self._queue = deque()
+        self._queue.append(line)
         if RULES[self.state].does_commands:
             return Verdict.DO
-        self._is_full = self._is_full or len(self._line) >= MAX_WAITING_COMMANDS
         is_abort = isinstance(line, CommandLine) and line.verb == "ABOR"
         return Verdict.ABORT if is_abort else Verdict.WAIT
 
@@ -201,11 +213,10 @@ class Conversation:
         Returns:
             The command, which counts as begun; None if none is queued, or none may begin.
         """
-        if not self._line or not RULES[self.state].does_commands:
+        if not self._queue or not RULES[self.state].does_commands:
             return None
-        line = self._line.popleft()
-        if not self._line:
-            self._line = None
-            self._is_full = False
+        line = self._queue.popleft()
+        if not self._queue:
+            self._queue = None
         self.happen(Event.BEGIN)
         return line

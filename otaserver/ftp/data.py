@@ -7,6 +7,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import ITCPTransport
 from twisted.internet.protocol import Protocol, connectionDone
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from otaserver.ftp.errors import Refused
@@ -29,12 +30,16 @@ class DataConnection(Protocol):
     Args:
         opening_until_s: the deadline for opening it and beginning to use it, in
             seconds since 1970.
+        peer_host: the client's address, in canonical form.
     """
 
+    log = Logger()
     transport: Any = None
 
-    def __init__(self, opening_until_s: float) -> None:
+    def __init__(self, opening_until_s: float, peer_host: str) -> None:
         self._deadline_s = opening_until_s
+        self._peer_host = peer_host
+        self._turned_away: Refused | None = None
         self._port: OpenPort | None = None
         self._connect: Callable[[], Deferred[Any]] | None = None
         self._connecting: Deferred[Any] | None = None
@@ -52,13 +57,12 @@ class DataConnection(Protocol):
             return self._sent_bytes
         return self._outgoing.delivered_bytes
 
-    def wait_at(self, network: Network, host: str, peer_host: str) -> int:
+    def wait_at(self, network: Network, host: str) -> int:
         """Open a port for the client to connect to.
 
         Args:
             network: opens the port.
             host: see `Network.listen`.
-            peer_host: likewise.
 
         Returns:
             The port.
@@ -66,8 +70,32 @@ class DataConnection(Protocol):
         Raises:
             OSError: no port can be opened.
         """
-        self._port = network.listen(host, peer_host, self)
+        self._port = network.listen(host, self._peer_host, self)
         return self._port.number
+
+    def turn_away(self, host: str) -> None:
+        """Take note of a connection from elsewhere, which has been closed.
+
+        It most likely is the client's own, by way of a second address. So a command that
+        waits for a connection fails now; one that is still to come, unless the client
+        has connected by then.
+
+        Args:
+            host: the address that it came from.
+        """
+        told = self._turned_away is not None
+        self._turned_away = Refused(
+            425, f"The data connection came from {host}, and not from {self._peer_host}."
+        )
+        if not told:
+            self.log.warn(
+                "A data connection for {peer} came from {host} and was refused; if that is the "
+                "same client, see --ftp-data-from-network.",
+                peer=self._peer_host,
+                host=host,
+            )
+        if self._waiting is not None:
+            self.abort(self._turned_away)
 
     def connect_later(self, connect: "Callable[[], Deferred[Any]]") -> None:
         """Remember how to connect to the client when there is something to send.
@@ -81,8 +109,11 @@ class DataConnection(Protocol):
         """Check that the connection can still be used.
 
         Raises:
-            Refused: the connection has ended, or can't be opened any more.
+            Refused: the connection has ended, can't be opened any more, or came from
+                elsewhere.
         """
+        if self._turned_away is not None and not self.connected:
+            self.abort(self._turned_away)
         if self._ended is not None:
             raise self._ended
 

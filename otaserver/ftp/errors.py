@@ -3,9 +3,12 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from otaserver.catalogue.stamps import FileChanged, FileRemoved
 from otaserver.disk.disk import DiskBusy
 from otaserver.errors import OTAServerError, ServerFailed
+from otaserver.service import TreeNotReadYet
 from otaserver.wire.file_transfer import FileChangedWhileSent, FileUnreadable
+from otaserver.wire.limits import TooManyConnections
 
 
 class Refused(OTAServerError):
@@ -21,16 +24,20 @@ class Refused(OTAServerError):
         self.code = code
 
 
-# "Requested action not taken": FTP's reply where HTTP has an error status, with the
-# same sentence.
-_NOT_TAKEN = 550
-
+# What passes has a code below 500, so that devices and people try again; what doesn't has
+# one from 500 up (RFC 959, section 4.2.1). The sentences are those that HTTP gives.
 _CODES: Mapping[type[OTAServerError], int] = MappingProxyType(
     {
+        TooManyConnections: 421,
+        # Where HTTP answers 503.
         DiskBusy: 450,
+        TreeNotReadYet: 450,
+        FileChanged: 450,
         FileChangedWhileSent: 451,
         FileUnreadable: 451,
-        OTAServerError: _NOT_TAKEN,
+        ServerFailed: 451,
+        FileRemoved: 550,
+        OTAServerError: 550,
     }
 )
 

@@ -1,5 +1,7 @@
 """The FTP site: a factory that gives each connection the state that all share."""
 
+from typing import Any
+
 from twisted.internet.interfaces import IAddress
 
 from otaserver.ftp.control import ControlConnection
@@ -14,16 +16,13 @@ class FTPFactory(ListeningFactory[SiteState]):
         state: what its connections share.
     """
 
-    def buildProtocol(self, addr: IAddress | None) -> ControlConnection:
+    def buildProtocol(self, addr: IAddress | None) -> Any:
         """Make the protocol for a new control connection.
 
         Args:
             addr: where it comes from.
 
         Returns:
-            The protocol.
+            The protocol, a `ControlConnection`; Twisted's types expect one of its own.
         """
-        control = ControlConnection()
-        control.factory = self
-        control.site = self.state
-        return control
+        return ControlConnection(self.state)

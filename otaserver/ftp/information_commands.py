@@ -4,6 +4,7 @@ See `otaserver.ftp.commands` for the arguments of a command, its result and its 
 """
 
 from collections.abc import Coroutine
+from dataclasses import replace
 from typing import Any
 
 from otaserver.catalogue.model import Folder
@@ -18,6 +19,7 @@ from otaserver.ftp.list_formats import (
     wanted_facts,
 )
 from otaserver.ftp.path_argument import resolve, without_options
+from otaserver.ftp.patterns import Matches
 from otaserver.ftp.replies import quoted_path
 from otaserver.ftp.session import Session
 from otaserver.ftp.shell import ReadOnlyShell
@@ -44,7 +46,7 @@ async def facts(session: Session, argument: bytes) -> None:
     shell, found = _find(session, argument)
     entry = await shell.entry(found, session.base_url)
     path = "/" + "/".join(resolve(session.folder, argument).path.names)
-    line = f"{facts_of(entry, session.facts)} {path}"
+    line = f"{facts_of(entry, session.choices.facts)} {path}"
     session.long_reply(250, "The facts are:", [line], "End of the facts.")
 
 
@@ -65,10 +67,12 @@ def status(session: Session, argument: bytes) -> "Coroutine[Any, Any, None] | No
 
 
 async def _list_as_reply(session: Session, path: bytes) -> None:
-    shell, found = _find(session, path)
+    assert session.shell is not None
+    shell = session.shell
+    found = shell.find_listed(*resolve(session.folder, path))
     form = unix_form(session.site.listener.wall_s())
     listing = await shell.listing(found, session.base_url, form)
-    code = 212 if isinstance(found, Folder) else 213
+    code = 212 if isinstance(found, Folder | Matches) else 213
     session.long_reply(code, "The listing is:", _lines(listing), "End of the listing.")
 
 
@@ -84,7 +88,7 @@ def system(session: Session, argument: bytes) -> None:
 
 def features(session: Session, argument: bytes) -> None:
     """FEAT: list the extensions to RFC 959 (RFC 2389, section 3)."""
-    told_facts = "".join(f"{fact}{'*' * (fact in session.facts)};" for fact in FACTS)
+    told_facts = "".join(f"{fact}{'*' * (fact in session.choices.facts)};" for fact in FACTS)
     lines = ["EPRT", "EPSV", "MDTM", f"MLST {told_facts}", "REST STREAM", "SIZE", "TVFS", "UTF8"]
     session.long_reply(211, "The extensions are:", lines, "End of the list.")
 
@@ -93,8 +97,9 @@ def options(session: Session, argument: bytes) -> None:
     """OPTS: choose the facts to report; names are always in UTF-8 (RFC 2389, RFC 2640)."""
     verb, _, rest = text_of(argument).partition(" ")
     if verb.upper() == "MLST":
-        session.facts = wanted_facts(rest)
-        session.reply(200, f"MLST OPTS {''.join(f'{fact};' for fact in session.facts)}".rstrip())
+        wanted = wanted_facts(rest)
+        session.choices = replace(session.choices, facts=wanted)
+        session.reply(200, f"MLST OPTS {''.join(f'{fact};' for fact in wanted)}".rstrip())
     elif verb.upper() == "UTF8" and rest.upper() in ("", "ON"):
         session.reply(200, "Names are in UTF-8.")
     else:

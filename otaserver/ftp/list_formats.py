@@ -1,5 +1,6 @@
 """The formats of FTP listings: for people (LIST) and for programs (NLST, MLSD, MLST)."""
 
+import re
 from collections.abc import Callable, Iterable
 from hashlib import blake2b
 from time import gmtime, strftime
@@ -98,7 +99,9 @@ def manifest_mtime_s(folder: Folder) -> int:
     return max(times_s)
 
 
-def entries_of(folder: Folder, manifest_bytes: int | None) -> list[Entry]:
+def entries_of(
+    folder: Folder, manifest_bytes: int | None, names: "re.Pattern[str] | None" = None
+) -> list[Entry]:
     """List a folder.
 
     FTP can neither list nor request a name that contains a line break, so such
@@ -106,16 +109,22 @@ def entries_of(folder: Folder, manifest_bytes: int | None) -> list[Entry]:
 
     Args:
         folder: the folder.
-        manifest_bytes: the size of its manifest in bytes; None if it has none.
+        manifest_bytes: the size of its manifest in bytes; None if it has none, or if
+            that isn't to be listed.
+        names: matches the names to list; None for all.
 
     Returns:
         Its entries: folders, then the manifest, then files.
     """
-    entries = [folder_entry(inner) for inner in folder.folders.values()]
+
+    def is_listed(name: str) -> bool:
+        return is_tellable(name) and (names is None or names.match(name) is not None)
+
+    entries = [folder_entry(one) for name, one in folder.folders.items() if is_listed(name)]
     if manifest_bytes is not None:
         entries.append(manifest_entry(folder, manifest_bytes))
-    entries += [file_entry(file) for file in folder.files.values()]
-    return [entry for entry in entries if is_tellable(entry.name)]
+    entries += [file_entry(one) for name, one in folder.files.items() if is_listed(name)]
+    return entries
 
 
 def is_tellable(name: str) -> bool:

@@ -13,14 +13,36 @@ from twisted.internet.interfaces import IProtocol, IProtocolFactory, IReadDescri
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from otaserver.ftp.addresses import Address
-from otaserver.wire.addresses import canonical, is_ipv6
+from otaserver.ftp.addresses import Address, is_same_host
+from otaserver.wire.addresses import is_ipv6
 
 # Only one client is accepted, but a few strangers may have to be turned away first.
 _BACKLOG = 5
 
+# Decides whether an address, as a socket has it, belongs to the client whose address, in
+# canonical form, is the other.
+BelongsTo = Callable[[str, str], bool]
+
 # How many ports are tried before giving up.
 _MAX_TRIES = 256
+
+
+class DataProtocol(Protocol):
+    """What is connected to a client: a protocol of Twisted's, and a little more."""
+
+    def connectionLost(self, reason: Failure) -> None:
+        """End. See `twisted.internet.interfaces.IProtocol`.
+
+        Args:
+            reason: why.
+        """
+
+    def turn_away(self, host: str) -> None:
+        """Take note of a connection from elsewhere, which has been closed.
+
+        Args:
+            host: the address that it came from.
+        """
 
 
 class OpenPort(Protocol):
@@ -39,14 +61,14 @@ class OpenPort(Protocol):
 class Network(Protocol):
     """Opens data connections on behalf of the FTP server."""
 
-    def listen(self, host: str, peer_host: str, protocol: Any) -> OpenPort:
+    def listen(self, host: str, peer_host: str, protocol: DataProtocol) -> OpenPort:
         """Listen for one client.
 
         Args:
             host: the local address to listen at, usually the one that the client
                 reached, with its zone if it has one.
             peer_host: the client's address in canonical form; connections from
-                other addresses are closed.
+                elsewhere are closed.
             protocol: the protocol to connect to the client.
 
         Returns:
@@ -81,21 +103,31 @@ class ReactorNetwork:
     Args:
         reactor: the reactor.
         ports: the TCP ports that may be opened.
+        belongs_to: decides whether a data connection comes from the client.
         choose: given a number, returns a random one from 0 up to, but excluding, it.
     """
 
     def __init__(
-        self, reactor: Any, ports: range, choose: Callable[[int], int] = secrets.randbelow
+        self,
+        reactor: Any,
+        ports: range,
+        belongs_to: BelongsTo = is_same_host,
+        choose: Callable[[int], int] = secrets.randbelow,
     ) -> None:
         self._reactor = reactor
         self._ports = ports
+        self._belongs_to = belongs_to
         self._choose = choose
 
-    def listen(self, host: str, peer_host: str, protocol: IProtocol) -> "PassivePort":
+    def listen(self, host: str, peer_host: str, protocol: DataProtocol) -> "PassivePort":
         """Listen for one client. See `Network.listen`."""
         listening = self._bound_socket(host)
         listening.listen(_BACKLOG)
-        return PassivePort(self._reactor, listening, peer_host, protocol)
+
+        def is_client(address: str) -> bool:
+            return self._belongs_to(address, peer_host)
+
+        return PassivePort(self._reactor, listening, is_client, protocol)
 
     def connect(
         self, address: Address, from_host: str, timeout_s: float, protocol: IProtocol
@@ -140,28 +172,32 @@ class ReactorNetwork:
 
 @implementer(IReadDescriptor)
 class PassivePort:
-    """A listening port that accepts one connection from one address, then closes.
+    """A listening port that accepts one connection from one client, then closes.
 
     Args:
         reactor: watches the listening socket.
         listening: the listening socket, which this object closes.
-        peer_host: the address to accept a connection from, in canonical form.
-        protocol: the protocol to connect to the client.
+        is_client: decides whether an address is the client's.
+        protocol: the protocol to connect to the client; a `DataProtocol`.
 
     Attributes:
         number: the TCP port.
     """
 
-    __slots__ = ("_listening", "_peer_host", "_protocol", "_reactor", "number")
+    __slots__ = ("_is_client", "_listening", "_protocol", "_reactor", "number")
 
     def __init__(
-        self, reactor: Any, listening: socket.socket, peer_host: str, protocol: IProtocol
+        self,
+        reactor: Any,
+        listening: socket.socket,
+        is_client: Callable[[str], bool],
+        protocol: DataProtocol,
     ) -> None:
         self.number: int = listening.getsockname()[1]
         self._reactor = reactor
         self._listening = listening
-        self._peer_host = peer_host
-        self._protocol: Any = protocol
+        self._is_client = is_client
+        self._protocol = protocol
         reactor.addReader(self)
 
     def fileno(self) -> int:
@@ -181,20 +217,30 @@ class PassivePort:
         return "FTP data port"
 
     def doRead(self) -> None:
-        """Accept a connection, and close it if it comes from the wrong address."""
-        try:
-            client, address = self._listening.accept()
-        except (BlockingIOError, InterruptedError, ConnectionAbortedError):
-            return
-        except OSError:
-            # Out of descriptors: the reactor would only call this again at once.
-            self.close()
-            return
-        with client:
-            if address[0] == self._peer_host or canonical(address[0]) == self._peer_host:
+        """Accept the client's connection, and close those that come from elsewhere.
+
+        What waits is looked at together, so that a stranger who comes first can't keep the
+        client out.
+        """
+        stranger = ""
+        for _ in range(_BACKLOG + 1):
+            try:
+                client, (host, *_) = self._listening.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                break
+            except OSError:
+                # Out of descriptors: the reactor would only call this again at once.
                 self.close()
-                client.setblocking(False)
-                self._adopt(client)
+                return
+            with client:
+                if self._is_client(host):
+                    self.close()
+                    client.setblocking(False)
+                    self._adopt(client)
+                    return
+            stranger = host
+        if stranger:
+            self._protocol.turn_away(stranger)
 
     def _adopt(self, client: socket.socket) -> None:
         factory = _OneProtocol(self._protocol)
@@ -227,10 +273,10 @@ class _OneProtocol:
         protocol: the connection's protocol.
     """
 
-    def __init__(self, protocol: IProtocol) -> None:
+    def __init__(self, protocol: Any) -> None:
         self._protocol = protocol
 
-    def buildProtocol(self, address: object) -> IProtocol:
+    def buildProtocol(self, address: object) -> Any:
         """Return the protocol. See `IProtocolFactory`."""
         return self._protocol
 

@@ -3,6 +3,8 @@
 See `otaserver.ftp.commands` for the arguments of a command, its result and its errors.
 """
 
+from dataclasses import replace
+
 from otaserver.ftp.addresses import (
     Address,
     checked_target,
@@ -82,7 +84,7 @@ def extended_passive(session: Session, argument: bytes) -> None:
     own_family = "2" if is_ipv6(session.local_host) else "1"
     asked = text_of(argument).upper()
     if asked == "ALL":
-        session.is_extended_only = True
+        session.choices = replace(session.choices, is_extended_only=True)
         session.reply(200, "Only EPSV is accepted from now on.")
         return
     if asked not in ("", own_family):
@@ -97,12 +99,12 @@ def _open_port(session: Session) -> int:
         raise Refused(425, "This connection has no IP address for a data port.")
     data = session.replace_data()
     try:
-        return data.wait_at(session.site.network, session.local_host, session.peer_address)
+        return data.wait_at(session.site.network, session.local_host)
     except OSError as error:
         session.close_data()
         raise Refused(425, "No port can be opened at the moment; try again.") from error
 
 
 def _check_not_extended_only(session: Session) -> None:
-    if session.is_extended_only:
+    if session.choices.is_extended_only:
         raise Refused(503, "After EPSV ALL, only EPSV is accepted.")

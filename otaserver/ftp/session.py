@@ -1,6 +1,7 @@
 """What one client has said and chosen, for commands to work with."""
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from otaserver.ftp.addresses import FTP_PORT
@@ -17,10 +18,18 @@ class Link(Protocol):
     """The connection behind a session.
 
     Attributes:
-        peer_host: the client's address, as the transport has it; empty if it has none.
+        site: what all connections of the site share.
     """
 
-    peer_host: str
+    site: SiteState
+
+    @property
+    def is_closing(self) -> bool:
+        """Whether the last reply has been sent, or the connection is lost."""
+
+    @property
+    def peer_host(self) -> str:
+        """The client's address, as the transport has it; empty if it has none."""
 
     @property
     def own_host(self) -> str:
@@ -46,53 +55,64 @@ class Link(Protocol):
         """
 
 
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """What a client has told this server, and few clients ever do for long.
+
+    Attributes:
+        user_name: the name that USER gave and PASS has not used yet; None for none.
+        failures: how many log-ins have failed.
+        facts: what MLSD and MLST report.
+        offset_bytes: where the next transfer begins.
+        is_extended_only: whether EPSV is the only way to a data connection.
+    """
+
+    user_name: str | None = None
+    failures: int = 0
+    facts: tuple[str, ...] = FACTS
+    offset_bytes: int = 0
+    is_extended_only: bool = False
+
+
+# Thousands of idle sessions share this one.
+_NO_CHOICES = Choices()
+
+
 class Session:
     """A client's session, from its first command to the end of the connection.
 
     Args:
-        site: what all sessions share.
         link: the connection.
 
     Attributes:
-        site: what all sessions share.
-        user_name: the name that USER gave and PASS has not used yet; None for none.
         shell: what the user can do; None until logged in.
-        failures: how many log-ins have failed.
         folder: the names along the path from the root to the working directory.
-        facts: what MLSD and MLST report.
-        offset_bytes: where the next transfer begins.
-        is_extended_only: whether EPSV is the only way to a data connection.
         data: the data connection of the next or current transfer; None for none.
     """
 
-    __slots__ = (
-        "_is_over",
-        "_link",
-        "_log_out",
-        "data",
-        "facts",
-        "failures",
-        "folder",
-        "is_extended_only",
-        "offset_bytes",
-        "shell",
-        "site",
-        "user_name",
-    )
+    __slots__ = ("_choices", "_link", "_log_out", "data", "folder", "shell")
 
-    def __init__(self, site: SiteState, link: Link) -> None:
-        self.site = site
+    def __init__(self, link: Link) -> None:
         self._link = link
-        self.user_name: str | None = None
-        self.shell: ReadOnlyShell | None = None
-        self.failures = 0
-        self.folder: tuple[str, ...] = ()
-        self.facts: tuple[str, ...] = FACTS
-        self.offset_bytes = 0
-        self.is_extended_only = False
-        self.data: DataConnection | None = None
+        self._choices = _NO_CHOICES
         self._log_out: Callable[[], None] | None = None
-        self._is_over = False
+        self.shell: ReadOnlyShell | None = None
+        self.folder: tuple[str, ...] = ()
+        self.data: DataConnection | None = None
+
+    @property
+    def site(self) -> SiteState:
+        """What all sessions share."""
+        return self._link.site
+
+    @property
+    def choices(self) -> Choices:
+        """What the client has chosen; to change it, assign a copy made by `replace`."""
+        return self._choices
+
+    @choices.setter
+    def choices(self, choices: Choices) -> None:
+        self._choices = _NO_CHOICES if choices == _NO_CHOICES else choices
 
     @property
     def peer_host(self) -> str:
@@ -152,7 +172,7 @@ class Session:
             shell: what the user can do.
             log_out: called at the log-out.
         """
-        if self._is_over:
+        if self._link.is_closing:
             log_out()
         else:
             self.shell, self._log_out = shell, log_out
@@ -163,13 +183,12 @@ class Session:
         self.close_data()
         self.shell = None
         self.folder = ()
-        self.offset_bytes = 0
+        self.choices = replace(self.choices, offset_bytes=0)
         if log_out is not None:
             log_out()
 
     def end(self) -> None:
         """End the session, because its connection has ended."""
-        self._is_over = True
         self.abort_data("The control connection was lost.")
         self.log_out()
 
@@ -192,7 +211,8 @@ class Session:
             The new one, which waits to be opened.
         """
         self.close_data()
-        self.data = DataConnection(self.site.now_s + self.site.timeouts.data_s)
+        until_s = self.site.now_s + self.site.timeouts.data_s
+        self.data = DataConnection(until_s, self.peer_address)
         return self.data
 
     def close_data(self) -> None:

@@ -7,7 +7,7 @@ from twisted.cred.portal import IRealm
 from twisted.internet.defer import Deferred, succeed
 from zope.interface import Interface, implementer
 
-from otaserver.catalogue.model import Folder
+from otaserver.catalogue.model import MANIFEST_NAME, Folder
 from otaserver.catalogue.paths import TreePath
 from otaserver.encoded_manifests import EncodedManifest
 from otaserver.ftp.errors import Refused
@@ -20,6 +20,7 @@ from otaserver.ftp.list_formats import (
     is_tellable,
     manifest_entry,
 )
+from otaserver.ftp.patterns import Matches, compiled, is_pattern
 from otaserver.manifest.update_request import UpdateRequest
 from otaserver.service import Found, ManifestRequest, NothingHere, UpdateServer
 from otaserver.wire.file_transfer import FileTransfer
@@ -36,10 +37,12 @@ class Download(NamedTuple):
     Attributes:
         transfer: sends it.
         size_bytes: how much that is.
+        whole_bytes: how much it would be from the beginning.
     """
 
     transfer: Transfer
     size_bytes: int
+    whole_bytes: int
 
 
 class IShell(Interface):  # type: ignore[misc]
@@ -75,6 +78,30 @@ class ReadOnlyShell:
         if not all(map(is_tellable, path.names)):
             raise NothingHere
         return self._server.find(path, query)
+
+    def find_listed(self, path: TreePath, query: bytes = b"") -> Found | Matches:
+        """Find what a listing is about: what is at a path, or what a pattern matches.
+
+        Args:
+            path: where to look. If nothing has exactly this path, its last part may be a
+                pattern.
+            query: see `find`.
+
+        Returns:
+            What is there; or, for a pattern, what it matches, which may be nothing.
+
+        Raises:
+            Refused: the pattern is too long.
+            OTAServerError: see `find`; for a pattern, its folder isn't there.
+        """
+        try:
+            return self.find(path, query)
+        except NothingHere:
+            if path.is_folder or not is_pattern(path.names[-1]):
+                raise
+        folder = self.find(TreePath(path.names[:-1], True))
+        assert isinstance(folder, Folder)
+        return Matches(folder, compiled(path.names[-1]))
 
     def folder(self, path: TreePath) -> Folder:
         """Find a folder.
@@ -140,29 +167,30 @@ class ReadOnlyShell:
             return manifest_entry(found.folder, await self.size_bytes(found, base_url))
         return folder_entry(found) if isinstance(found, Folder) else file_entry(found)
 
-    async def listing(self, found: Found, base_url: str, form: Form) -> bytes:
-        """List what is in a folder; anything else is listed by itself.
+    async def listing(self, found: Found | Matches, base_url: str, form: Form) -> bytes:
+        """List what is in a folder, or matches; anything else is listed by itself.
 
         Args:
-            found: what to list.
+            found: what to list, as `find_listed` returned it.
             base_url: what URLs in its manifest begin with.
             form: encodes the entries.
 
         Returns:
             The listing.
         """
-        if not isinstance(found, Folder):
+        if not isinstance(found, Folder | Matches):
             return form([await self.entry(found, base_url)])
+        folder, names = found if isinstance(found, Matches) else (found, None)
         manifest_bytes = None
-        count = len(found.folders) + len(found.files)
-        if found.tree is not None:
-            everything = ManifestRequest.about(found, UpdateRequest())
+        count = len(folder.folders) + len(folder.files)
+        if folder.tree is not None and (names is None or names.match(MANIFEST_NAME)):
+            everything = ManifestRequest.about(folder, UpdateRequest())
             manifest_bytes = await self.size_bytes(everything, base_url)
-            newest = found.tree.newest_release
+            newest = folder.tree.newest_release
             count += len(newest.files) if newest is not None else 0
         if count <= _MAX_INLINE_ENTRIES:
-            return form(entries_of(found, manifest_bytes))
-        return await self._worker.run(lambda: form(entries_of(found, manifest_bytes)))
+            return form(entries_of(folder, manifest_bytes, names))
+        return await self._worker.run(lambda: form(entries_of(folder, manifest_bytes, names)))
 
     async def download(self, found: Found, base_url: str, offset: int, peer_host: str) -> Download:
         """Prepare something for sending.
@@ -184,7 +212,7 @@ class ReadOnlyShell:
             self._server.check_in(found, peer_host)
             body = (await self.manifest(found, base_url)).body
             _check_offset(offset, len(body))
-            return bytes_download(body[offset:])
+            return bytes_download(body, offset)
         if isinstance(found, Folder):
             raise Refused(550, "That is a folder.")
         _check_offset(offset, found.size_bytes)
@@ -192,19 +220,22 @@ class ReadOnlyShell:
         if isinstance(opened, Deferred):
             opened = await opened
         size_bytes = found.size_bytes - offset
-        return Download(FileTransfer(opened, offset, size_bytes), size_bytes)
+        transfer = FileTransfer(opened, offset, size_bytes)
+        return Download(transfer, size_bytes, found.size_bytes)
 
 
-def bytes_download(body: bytes) -> Download:
+def bytes_download(body: bytes, offset: int = 0) -> Download:
     """Prepare bytes for sending.
 
     Args:
         body: what to send.
+        offset: where to begin, in bytes.
 
     Returns:
         What is ready to be sent.
     """
-    return Download(BytesTransfer(body), len(body))
+    rest = body[offset:]
+    return Download(BytesTransfer(rest), len(rest), len(body))
 
 
 @implementer(IRealm)

@@ -8,6 +8,7 @@ from otaserver.ftp.login import LoginPolicy
 from otaserver.ftp.network import Network
 from otaserver.wire.listener import Listener
 from otaserver.wire.stall import StallDetector
+from otaserver.wire.turns import Turns
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,7 @@ class SiteState:
 
     Attributes:
         listener: the time, the connections, and the record of what was served.
+        turns: divides the reactor's time among connections.
         portal: lets users in; its realm provides `otaserver.ftp.shell.IShell`.
         network: opens data connections.
         login_policy: limits on password guessing.
@@ -45,6 +47,7 @@ class SiteState:
     """
 
     listener: Listener
+    turns: Turns
     portal: Portal
     network: Network
     login_policy: LoginPolicy

@@ -5,12 +5,14 @@ See `otaserver.ftp.commands` for the arguments of a command, its result and its 
 
 import re
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 from otaserver.catalogue.model import Folder
 from otaserver.ftp.data import DataConnection
 from otaserver.ftp.errors import Refused, code_and_text
 from otaserver.ftp.list_formats import facts_form, names_form, unix_form
 from otaserver.ftp.path_argument import resolve, without_options
+from otaserver.ftp.patterns import Matches
 from otaserver.ftp.session import Session
 from otaserver.ftp.shell import Download, ReadOnlyShell, bytes_download
 from otaserver.wire.events import Served, cut
@@ -25,8 +27,9 @@ def restart(session: Session, argument: bytes) -> None:
     """REST: set the offset at which the next transfer starts (RFC 3659, section 5)."""
     if not _OFFSET.fullmatch(argument):
         raise Refused(501, "REST takes an offset in bytes.")
-    session.offset_bytes = int(argument)
-    session.reply(350, f"The next transfer starts at byte {session.offset_bytes}.")
+    offset_bytes = int(argument)
+    session.choices = replace(session.choices, offset_bytes=offset_bytes)
+    session.reply(350, f"The next transfer starts at byte {offset_bytes}.")
 
 
 async def retrieve(session: Session, argument: bytes) -> None:
@@ -40,11 +43,11 @@ async def retrieve(session: Session, argument: bytes) -> None:
 
 
 async def list_(session: Session, argument: bytes) -> None:
-    """LIST: list a folder in the format of ``ls -l``."""
+    """LIST: list a folder, or what matches a pattern, in the format of ``ls -l``."""
     path = without_options(argument)
 
     async def prepare(shell: ReadOnlyShell, offset: int) -> Download:
-        found = shell.find(*resolve(session.folder, path))
+        found = shell.find_listed(*resolve(session.folder, path))
         form = unix_form(session.site.listener.wall_s())
         return bytes_download(await shell.listing(found, session.base_url, form))
 
@@ -52,28 +55,34 @@ async def list_(session: Session, argument: bytes) -> None:
 
 
 async def list_names(session: Session, argument: bytes) -> None:
-    """NLST: list the names in a folder, ready to be used as arguments."""
+    """NLST: list the names in a folder, or those that match a pattern, ready as arguments."""
     path = without_options(argument)
 
     async def prepare(shell: ReadOnlyShell, offset: int) -> Download:
-        found = shell.find(*resolve(session.folder, path))
-        if not isinstance(found, Folder):
+        found = shell.find_listed(*resolve(session.folder, path))
+        if isinstance(found, Matches):
+            form = names_form("".join(path.decode().rpartition("/")[:2]))
+        elif isinstance(found, Folder):
+            form = names_form(f"{path.decode().removesuffix('/')}/" if path else "")
+        else:
             return bytes_download(path + b"\r\n")
-        form = names_form(f"{path.decode().removesuffix('/')}/" if path else "")
         return bytes_download(await shell.listing(found, session.base_url, form))
 
     await _send(session, "NLST", path, prepare)
 
 
 async def list_facts(session: Session, argument: bytes) -> None:
-    """MLSD: list a folder in machine-readable form (RFC 3659, section 7)."""
+    """MLSD: list a folder in machine-readable form (RFC 3659, section 7).
+
+    The RFC has no patterns here, but ncftp's ``ls`` sends them.
+    """
 
     async def prepare(shell: ReadOnlyShell, offset: int) -> Download:
-        found = shell.find(*resolve(session.folder, argument))
-        if not isinstance(found, Folder):
+        found = shell.find_listed(*resolve(session.folder, argument))
+        if not isinstance(found, Folder | Matches):
             # RFC 3659, section 7.2.1.
             raise Refused(501, "That is not a folder.")
-        form = facts_form(session.facts)
+        form = facts_form(session.choices.facts)
         return bytes_download(await shell.listing(found, session.base_url, form))
 
     await _send(session, "MLSD", argument, prepare)
@@ -92,7 +101,8 @@ def allocate(session: Session, argument: bytes) -> None:
 
 async def _send(session: Session, verb: str, argument: bytes, prepare: _Prepare) -> None:
     """Run a transfer, from its command to its last reply, and close its data connection."""
-    offset, session.offset_bytes = session.offset_bytes, 0
+    offset = session.choices.offset_bytes
+    session.choices = replace(session.choices, offset_bytes=0)
     listener = session.site.listener
     began_s = listener.clock.seconds()
     data, shell = session.data, session.shell
@@ -123,7 +133,9 @@ async def _deliver(session: Session, data: DataConnection, download: Download) -
     site = session.site
     try:
         data.check()
-        session.reply(150, f"{download.size_bytes} bytes follow.")
+        # Clients look for the size in this form. They take it for that of the whole file,
+        # also after REST.
+        session.reply(150, f"Sending ({download.whole_bytes} bytes).")
         await data.opened(site.now_s + site.timeouts.data_s)
     except Exception:
         download.transfer.discard()

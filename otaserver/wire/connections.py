@@ -20,13 +20,11 @@ class Admission(Enum):
 
 
 class Connection(Protocol):
-    """What `Connections` needs to know of a connection.
+    """What `Connections` needs to know of a connection."""
 
-    Attributes:
-        peer_host: the client's address; empty if it has none.
-    """
-
-    peer_host: str
+    @property
+    def peer_host(self) -> str:
+        """The client's address; empty if it has none."""
 
     def check_time(self, now_s: float) -> None:
         """End what takes too long.

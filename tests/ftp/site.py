@@ -31,6 +31,7 @@ from otaserver.wire.access_log import CombinedFormat
 from otaserver.wire.events import Served, ServedEvents
 from otaserver.wire.limits import ConnectionLimits
 from otaserver.wire.listener import Listener
+from otaserver.wire.turns import Turns
 from tests.support.trees import files_of
 from tests.support.worker import LateWorker
 
@@ -62,7 +63,10 @@ class Transport(StringTransport):
     """A transport that ends as a real one does: it tells the producer and the protocol."""
 
     def __init__(
-        self, protocol: Protocol, host: IPv4Address | IPv6Address, peer: IPv4Address | IPv6Address
+        self,
+        protocol: Protocol | ControlConnection,
+        host: IPv4Address | IPv6Address,
+        peer: IPv4Address | IPv6Address,
     ) -> None:
         super().__init__(host, peer, lenient=True)
         self.protocol = protocol
@@ -109,11 +113,16 @@ class FakePort:
     number: int
     host: str
     peer_host: str
-    protocol: Protocol
+    protocol: Any
     is_open: bool = True
 
     def close(self) -> None:
         self.is_open = False
+
+    def turn_away(self, host: str) -> None:
+        """Somebody else connects."""
+        assert self.is_open
+        self.protocol.turn_away(host)
 
     def take_client(self) -> Transport:
         """The client connects."""
@@ -130,7 +139,7 @@ class Network:
     connecting: list[tuple[Address, str, Protocol, "Deferred[Any]"]] = field(default_factory=list)
     is_full: bool = False
 
-    def listen(self, host: str, peer_host: str, protocol: Protocol) -> FakePort:
+    def listen(self, host: str, peer_host: str, protocol: Any) -> FakePort:
         if self.is_full:
             raise OSError("Address already in use")
         self.ports.append(FakePort(40_000 + len(self.ports), host, peer_host, protocol))
@@ -260,6 +269,7 @@ class Site:
                 listener=Listener(
                     self.clock, self.wall_s, ConnectionLimits(in_all, per_address), events
                 ),
+                turns=Turns(self.clock),
                 portal=Portal(realm, checkers),
                 network=self.network,
                 login_policy=LOGIN_POLICY,

@@ -8,6 +8,7 @@ import shutil
 import socket
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -72,7 +73,9 @@ def nothing_is_left_open(request: pytest.FixtureRequest) -> Iterator[None]:
             wait_until_idle(request.getfixturevalue(name))
 
 
-def run(*command: str, folder: Path | None = None, codes: tuple[int, ...] = (0,)) -> bytes:
+def run(
+    *command: str, folder: Path | None = None, codes: tuple[int, ...] = (0,), typed: str = ""
+) -> bytes:
     """Run a client; where it is missing the test is skipped, but never in CI."""
     if shutil.which(command[0]) is None:
         if os.environ.get("CI"):
@@ -80,7 +83,13 @@ def run(*command: str, folder: Path | None = None, codes: tuple[int, ...] = (0,)
         pytest.skip(f"{command[0]} is not installed")
     environment = {**os.environ, "LC_ALL": "C.UTF-8", "HOME": str(folder or "/nonexistent")}
     done = subprocess.run(
-        command, capture_output=True, timeout=60, cwd=folder, env=environment, check=False
+        command,
+        input=typed.encode(),
+        capture_output=True,
+        timeout=60,
+        cwd=folder,
+        env=environment,
+        check=False,
     )
     assert done.returncode in codes, (done.returncode, done.stdout[-500:], done.stderr[-2000:])
     return done.stdout
@@ -252,6 +261,31 @@ class TestNcftp:
             "/firmware_1.0.1.bin", folder=tmp_path)  # fmt: skip
         assert (tmp_path / "firmware_1.0.1.bin").read_bytes() == TREE["firmware_1.0.1.bin"]
 
+    def test_patterns(self, server: TreeServer, tmp_path: Path) -> None:
+        run("ncftpget", "-V", "-P", str(server.ftp_port), LOOPBACK, ".", "/1.0.1/flash/m*.py",
+            folder=tmp_path)  # fmt: skip
+        assert (tmp_path / "main.py").read_bytes() == b"print(2)\n"
+        commands = "ls 1.0.1/flash/*.py\nmget *.bin\nquit\n"
+        opened = f"open -P {server.ftp_port} {LOOPBACK}\n"
+        printed = run("ncftp", folder=tmp_path, typed=opened + commands)
+        assert b"main.py" in printed and b"empty" not in printed
+        assert (tmp_path / "firmware_1.0.1.bin").read_bytes() == TREE["firmware_1.0.1.bin"]
+
+
+class TestFtp:
+    """What people type on Unix; Windows' ftp.exe descends from the same program."""
+
+    @pytest.mark.parametrize(
+        "command", [("tnftp", "-n", "-p"), ("tnftp", "-n", "-A"), ("inetutils-ftp", "-n", "-p")]
+    )
+    def test_mget(self, server: TreeServer, tmp_path: Path, command: tuple[str, ...]) -> None:
+        typed = [f"open {LOOPBACK} {server.ftp_port}", "user anonymous x", "prompt", "binary"]
+        typed += ["mget *.bin", "cd 1.0.1/flash", "ls m*.py", "mget *.py", "quit", ""]
+        printed = run(*command, folder=tmp_path, typed="\n".join(typed))
+        assert b"main.py" in printed and b"empty" not in printed
+        assert (tmp_path / "firmware_1.0.1.bin").read_bytes() == TREE["firmware_1.0.1.bin"]
+        assert (tmp_path / "main.py").read_bytes() == b"print(2)\n"
+
 
 class TestFtplib:
     @pytest.fixture
@@ -301,14 +335,36 @@ class TestFtplib:
 
     def test_a_stranger_does_not_get_the_data(self, ftp: ftplib.FTP, server: TreeServer) -> None:
         host, port = ftp.makepasv()
-        with socket.create_connection(
-            (host, port), 5, source_address=("127.0.0.2", 0)
-        ) as stranger:
+        elsewhere = ("127.0.0.2", 0)
+        with socket.create_connection((host, port), 5, elsewhere) as stranger:
             assert stranger.recv(1) == b""
         with socket.create_connection((host, port), 5) as data:
             ftp.sendcmd("RETR 1.0.1/flash/main.py")
             assert data.recv(100) == b"print(2)\n"
         ftp.voidresp()
+
+    def test_a_client_with_two_addresses_is_told_so(
+        self, ftp: ftplib.FTP, server: TreeServer
+    ) -> None:
+        ftp.source_address = ("127.0.0.2", 0)
+        began_s = time.monotonic()
+        with pytest.raises(ftplib.error_temp, match=r"425 .* from 127\.0\.0\.2, and not from"):
+            ftp.nlst()
+        assert time.monotonic() - began_s < 10, "the time-out is 30 s"
+        assert any("127.0.0.2 and was refused" in line for line in server.log)
+        assert ftp.sendcmd("NOOP").startswith("200")
+
+    def test_patterns(self, ftp: ftplib.FTP) -> None:
+        assert ftp.nlst("*.bin") == ["firmware_1.0.1.bin"]
+        assert ftp.nlst("1.0.1/flash/m???.py") == ["1.0.1/flash/main.py"]
+        lines: list[str] = []
+        ftp.dir("-l", "*.bin", lines.append)
+        assert len(lines) == 1
+
+    def test_the_size_is_told(self, ftp: ftplib.FTP) -> None:
+        data, size = ftp.ntransfercmd("RETR firmware_1.0.1.bin")
+        data.close()
+        assert size == BIG_BYTES
 
     def test_ports_come_from_the_range_and_go_back(
         self, ftp: ftplib.FTP, server: TreeServer

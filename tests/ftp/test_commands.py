@@ -1,8 +1,11 @@
 """Every command, over a control connection in memory."""
 
+import errno
 import json
 import re
+from ftplib import parse150
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -216,6 +219,20 @@ def test_rest(client: Client) -> None:
     assert len(client.fetch("RETR firmware_1.0.1.bin")) == 10240, "REST is for one transfer"
 
 
+def test_the_size_is_told_as_clients_parse_it(client: Client) -> None:
+    """With REST as well, it is that of the whole: wget and lftp take it for that."""
+    for offset in (0, 10_000):
+        client.code(f"REST {offset}")
+        data = client.open()
+        assert parse150(client.ask("RETR firmware_1.0.1.bin")) == 10_240
+        assert len(data.take()) == 10_240 - offset
+        client.replies()
+        data = client.open()
+        size = parse150(client.ask("NLST"))
+        assert len(data.take()) == size
+        client.replies()
+
+
 def test_rest_beyond_the_end(client: Client, site: Site) -> None:
     data = client.open()
     client.code("REST 10241")
@@ -244,6 +261,73 @@ def test_list(client: Client) -> None:
     assert lines[0].startswith("dr-xr-xr-x ")
     assert lines[-1].startswith("-r--r--r-- ")
     assert lines[-1].split()[4] == "10240"
+
+
+class TestPatterns:
+    @pytest.mark.parametrize(
+        ("argument", "names"),
+        [
+            ("*.bin", "firmware_1.0.1.bin"),
+            ("firmware_1.0.?.bin", "firmware_1.0.1.bin"),
+            ("-l *.bin", "firmware_1.0.1.bin"),
+            ("/*.bin", "/firmware_1.0.1.bin"),
+            ("1.0.[01]", "1.0.0 1.0.1"),
+            ("1.0.[!0]", "1.0.1"),
+            ("manifest.*", "manifest.json"),
+            ("1.0.1/flash/*.py", "1.0.1/flash/main.py"),
+            ("lopy4/../*4", "lopy4/../lopy4"),
+            ("*", "1.0.0 1.0.1 lopy4 manifest.json firmware_1.0.1.bin"),
+            ("*.BIN", ""),
+            ("*.git*", ""),
+            ("[", ""),
+            ("[z-a]*", ""),
+            (r"\*", ""),
+        ],
+    )
+    def test_names(self, client: Client, argument: str, names: str) -> None:
+        assert client.fetch(f"NLST {argument}").decode().split() == names.split()
+
+    def test_lines(self, client: Client) -> None:
+        lines = client.fetch("LIST").decode().splitlines()
+        assert client.fetch("LIST *").decode().splitlines() == lines
+        assert client.fetch("LIST -l f*.bin").decode().splitlines() == lines[-1:]
+        facts = client.fetch("MLSD").decode().splitlines()
+        assert client.fetch("MLSD f*.bin").decode().splitlines() == facts[-1:]
+        assert client.ask("STAT f*.bin").splitlines()[1:-1] == [f" {lines[-1]}"]
+        assert client.ask("STAT x*").splitlines() == [
+            "212-The listing is:", "212 End of the listing.",
+        ]  # fmt: skip
+
+    def test_a_name_that_looks_like_a_pattern_wins(
+        self, client: Client, site: Site, root: Path
+    ) -> None:
+        for name in ("[ab]", "a", "b", "a*"):
+            (root / "1.0.1/sd" / name).write_bytes(b"")
+        site.scan()
+        client.code("CWD 1.0.1/sd")
+        assert client.fetch("NLST [ab]") == b"[ab]\r\n"
+        assert client.fetch("NLST a*") == b"a*\r\n"
+        assert client.fetch("NLST [ab][*]").split() == [b"a*"]
+        assert client.fetch("NLST [[]ab]") == b"[ab]\r\n"
+        assert client.fetch("RETR a*") == b""
+
+    @pytest.mark.parametrize(
+        "command",
+        ["NLST 1.0.*/flash", "NLST nothing/*", "NLST firmware_1.0.1.bin/*", "LIST */",
+         "RETR *.bin", "CWD 1.0.?", "SIZE *.bin"],
+    )  # fmt: skip
+    def test_what_takes_none(self, client: Client, command: str) -> None:
+        client.open()
+        assert client.code(command) == 550
+
+    def test_long_patterns(self, client: Client) -> None:
+        assert client.fetch(f"NLST {'*a' * 127}*") == b""
+        client.open()
+        assert client.code(f"NLST {'*' * 256}") == 501
+
+    def test_the_manifest_is_made_only_if_it_is_listed(self, client: Client, site: Site) -> None:
+        site.worker.is_held = True
+        assert client.fetch("NLST *.bin") == b"firmware_1.0.1.bin\r\n"
 
 
 @pytest.mark.parametrize("command", ["LIST -la", "LIST -a .", "LIST -l -a /", "LIST ."])
@@ -379,10 +463,11 @@ def test_a_wrong_question_gets_the_sentence_that_http_gives(site: Site, query: s
 
 def test_before_the_tree_was_read(site: Site, client: Client) -> None:
     site.catalogue = None
-    told = "550 The release tree is still being read for the first time."
+    told = "450 The release tree is still being read for the first time."
     assert client.ask("CWD 1.0.1") == told
-    client.open()
-    assert client.ask("RETR manifest.json") == told
+    for command in ("RETR manifest.json", "LIST", "NLST *"):
+        client.open()
+        assert client.ask(command) == told
 
 
 def test_a_file_that_vanished(site: Site, client: Client, root: Path) -> None:
@@ -394,7 +479,18 @@ def test_a_file_that_vanished(site: Site, client: Client, root: Path) -> None:
 def test_a_file_that_is_another_now(site: Site, client: Client, root: Path) -> None:
     (root / "firmware_1.0.1.bin").write_bytes(b"other")
     client.open()
-    assert client.ask("RETR firmware_1.0.1.bin") == "550 The file is being changed; try again."
+    assert client.ask("RETR firmware_1.0.1.bin") == "450 The file is being changed; try again."
+
+
+def test_a_disk_that_is_gone_for_a_moment(
+    site: Site, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> NoReturn:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr("otaserver.service.open_stamped", fail)
+    client.open()
+    assert client.code("RETR firmware_1.0.1.bin") == 450
 
 
 def test_a_file_that_ends_early(site: Site, client: Client, root: Path) -> None:

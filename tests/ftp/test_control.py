@@ -1,10 +1,16 @@
 """Log-in, time-outs, limits and hostile input on control connections."""
 
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+from twisted.internet.task import Clock
+from twisted.logger import LogEvent, formatEvent, globalLogPublisher
 
 from otaserver.ftp.conversation import MAX_WAITING_COMMANDS
+from otaserver.wire.turns import SLICE_S, Turns
 from tests.ftp.site import (
     BUFFER_BYTES,
     CLIENT,
@@ -16,6 +22,43 @@ from tests.ftp.site import (
 )
 
 LINGER_S = 6
+
+
+@pytest.fixture
+def logged() -> Iterator[list[str]]:
+    """What is written to the log."""
+    lines: list[str] = []
+
+    def remember(event: LogEvent) -> None:
+        lines.append(formatEvent(event))
+
+    observe: Any = remember
+    globalLogPublisher.addObserver(observe)
+    yield lines
+    globalLogPublisher.removeObserver(observe)
+
+
+class MovingClock(Clock):
+    """A clock that moves on whenever it is asked, so that all commands take time."""
+
+    def seconds(self) -> float:
+        self.rightNow += SLICE_S / 4
+        return super().seconds()
+
+    def come_round(self) -> None:
+        """Make the calls that are due, and not those that they ask for."""
+        due, self.calls = self.calls, []
+        for call in due:
+            call.func()
+
+
+def give_turns(*clients: Client) -> MovingClock:
+    """Have clients share the time of a reactor whose clock this is."""
+    clock = MovingClock()
+    turns = Turns(clock)
+    for client in clients:
+        client.control.site = replace(client.control.site, turns=turns)
+    return clock
 
 
 class TestLogin:
@@ -278,7 +321,7 @@ class TestHostileInput:
         for _ in range(100):
             client.send(b"x" * 100)
         assert not client.is_connected
-        assert len(client.control._buffer) <= MAX_COMMAND_BYTES + 100
+        assert len(client.control._received) <= MAX_COMMAND_BYTES + 100
 
     def test_a_line_too_long_during_a_transfer(self, client: Client, site: Site) -> None:
         data = client.open()
@@ -325,12 +368,49 @@ class TestHostileInput:
         for _ in range(50):
             assert client.send(b"NOOP\r\n" * 100) == ["200 Yes."] * 100
 
+    @pytest.mark.parametrize("command", [b"STAT 1.0.1", b"NOOP", b"x", b"ABOR"])
+    def test_many_commands_leave_the_others_their_turn(self, site: Site, command: bytes) -> None:
+        busy, other = site.log_in(), site.log_in()
+        clock = give_turns(busy, other)
+        busy.control.dataReceived((command + b"\r\n") * 50)
+        some = busy.replies()
+        assert busy.transport.producerState == "paused"
+        clock.come_round()
+        assert other.code("NOOP") == 200
+        clock.advance(0)
+        assert busy.transport.producerState == "producing"
+        all_at_once = site.log_in().send((command + b"\r\n") * 50)
+        clock.advance(0)
+        assert some + busy.replies() == all_at_once
+
+    def test_stat_during_a_transfer_leaves_the_others_their_turn(self, client: Client) -> None:
+        data = client.open()
+        client.code("RETR firmware_1.0.1.bin")
+        clock = give_turns(client)
+        assert len(client.send(b"STAT\r\n" * 50)) < 20
+        clock.advance(0)
+        assert len(client.replies()) > 100
+        assert len(data.take()) == 10240
+
+    def test_who_hangs_up_before_its_turn(self, client: Client) -> None:
+        clock = give_turns(client)
+        client.control.dataReceived(b"NOOP\r\n" * 50)
+        client.transport.end()
+        client.replies()
+        clock.advance(0)
+        assert client.replies() == []
+        assert clock.calls == []
+
+    def test_thousands_of_aborted_transfers(self, client: Client) -> None:
+        told = client.send(b"EPSV\r\nRETR firmware_1.0.1.bin\r\nABOR\r\n" * 400)
+        assert [line[:3] for line in told] == ["229", "150", "426", "226"] * 400
+
     def test_thousands_of_commands_behind_a_transfer(self, client: Client) -> None:
         data = client.open()
         client.code("RETR firmware_1.0.1.bin")
         assert client.send(b"NOOP\r\n" * 5_000) == []
         assert client.transport.producerState == "paused"
-        waiting = client.control._conversation._line
+        waiting = client.control._conversation._queue
         assert waiting is not None
         assert len(waiting) == MAX_WAITING_COMMANDS
         data.take()
@@ -457,6 +537,40 @@ class TestWhereDataGoes:
     )  # fmt: skip
     def test_addresses_that_are_none(self, client: Client, command: str, code: int) -> None:
         assert client.code(command) == code
+
+    def test_from_somebody_else_before_the_command(self, client: Client, site: Site) -> None:
+        client.code("EPSV")
+        site.network.ports[-1].turn_away("192.0.2.8")
+        told = "425 The data connection came from 192.0.2.8, and not from 192.0.2.7."
+        assert client.ask("RETR firmware_1.0.1.bin") == told
+        assert site.network.open_ports == []
+        assert site.events[-1].status == 425
+        assert client.fetch("RETR 1.0.1/flash/main.py")
+
+    def test_from_somebody_else_after_the_command(self, client: Client, site: Site) -> None:
+        client.code("EPSV")
+        client.code("RETR firmware_1.0.1.bin")
+        site.network.ports[-1].turn_away("192.0.2.8")
+        told = "425 The data connection came from 192.0.2.8, and not from 192.0.2.7."
+        assert client.replies() == [told]
+        assert site.network.open_ports == []
+
+    def test_from_somebody_else_before_the_client(self, client: Client, site: Site) -> None:
+        client.code("EPSV")
+        for _ in range(3):
+            site.network.ports[-1].turn_away("192.0.2.8")
+        data = site.network.ports[-1].take_client()
+        assert client.code("RETR firmware_1.0.1.bin") == 150
+        assert len(data.take()) == 10240
+
+    def test_from_somebody_else_is_logged_once(
+        self, client: Client, site: Site, logged: list[str]
+    ) -> None:
+        client.code("EPSV")
+        for _ in range(3):
+            site.network.ports[-1].turn_away("192.0.2.8")
+        (line,) = logged
+        assert "192.0.2.7" in line and "192.0.2.8" in line and "--ftp-data-from-network" in line
 
     def test_a_client_that_is_mapped(self, site: Site) -> None:
         client = site.log_in(f"::ffff:{CLIENT}", "::ffff:198.51.100.1")

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from otaserver.ftp.command_line import CommandLine
 from otaserver.ftp.conversation import (
+    MAX_WAITING_BYTES,
     MAX_WAITING_COMMANDS,
     RULES,
     TRANSITIONS,
@@ -55,7 +56,9 @@ def test_what_can_not_happen(state: State, event: Event) -> None:
 
 def test_a_command_is_done_at_once() -> None:
     conversation = Conversation()
+    assert not conversation.has_next
     assert conversation.receive(NOOP) is Verdict.DO
+    assert conversation.has_next
     assert conversation.next() == NOOP
     assert conversation.state is State.BUSY
     conversation.happen(Event.END)
@@ -113,17 +116,23 @@ class TestDuringATransfer:
         assert conversation.next() == ABOR
 
 
-def test_a_full_line_is_read_from_again_only_when_it_is_empty() -> None:
+def test_nothing_is_read_while_the_queue_is_full() -> None:
     conversation = in_state(State.BUSY)
     for _ in range(MAX_WAITING_COMMANDS):
         assert conversation.reads
         conversation.receive(NOOP)
     assert not conversation.reads
-    for _ in range(MAX_WAITING_COMMANDS):
-        assert not conversation.reads
-        conversation.happen(Event.END)
-        assert conversation.next() == NOOP
+    conversation.happen(Event.END)
+    assert conversation.next() == NOOP
     assert conversation.reads
+
+
+def test_long_commands_fill_the_queue_sooner() -> None:
+    conversation = in_state(State.BUSY)
+    conversation.receive(CommandLine("RETR", b"x" * (MAX_WAITING_BYTES - 1)))
+    assert conversation.reads
+    conversation.receive(CommandLine("RETR", b"x"))
+    assert not conversation.reads
 
 
 def test_what_arrives_after_the_end_is_dropped() -> None:

@@ -11,7 +11,7 @@ from twisted.internet.protocol import Protocol, connectionDone
 from twisted.internet.selectreactor import SelectReactor
 from twisted.python.failure import Failure
 
-from otaserver.ftp.addresses import Address
+from otaserver.ftp.addresses import Address, is_same_network
 from otaserver.ftp.network import Network, PassivePort, ReactorNetwork
 from tests.support.ports import free_ports
 
@@ -25,13 +25,18 @@ class Recorder(Protocol):
     """Says who was connected."""
 
     peers: list[str]
+    turned_away: list[str]
     is_lost = False
 
     def __init__(self) -> None:
         self.peers = []
+        self.turned_away = []
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self.is_lost = True
+
+    def turn_away(self, host: str) -> None:
+        self.turned_away.append(host)
 
     def connectionMade(self) -> None:
         transport: Any = self.transport
@@ -74,15 +79,43 @@ def test_strangers_are_turned_away(reactor: SelectReactor) -> None:
             turn(reactor, 2)
             assert stranger.recv(1) == b""
     assert protocol.peers == []
+    assert protocol.turned_away == [HOST] * 20
     port.close()
     port.close()
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection((HOST, port.number))
 
 
+def test_a_stranger_does_not_keep_the_client_out(reactor: SelectReactor) -> None:
+    protocol = Recorder()
+    port = network_of(reactor).listen(HOST, HOST, protocol)
+    where = (HOST, port.number)
+    with (
+        socket.create_connection(where, source_address=("127.0.0.2", 0)) as stranger,
+        socket.create_connection(where),
+    ):
+        turn(reactor)
+        assert stranger.recv(1) == b""
+    assert protocol.peers == [HOST]
+    assert protocol.turned_away == []
+
+
+def test_the_network_of_a_client(reactor: SelectReactor) -> None:
+    protocol = Recorder()
+    network = ReactorNetwork(reactor, PORTS, is_same_network)
+    where = (HOST, network.listen(HOST, HOST, protocol).number)
+    with socket.create_connection(where, source_address=("127.0.1.1", 0)) as stranger:
+        turn(reactor)
+        assert stranger.recv(1) == b""
+    assert protocol.turned_away == ["127.0.1.1"]
+    with socket.create_connection(where, source_address=("127.0.0.2", 0)):
+        turn(reactor)
+    assert protocol.peers == ["127.0.0.2"]
+
+
 def test_ports_come_from_the_range(reactor: SelectReactor) -> None:
     free = free_ports(3)
-    network: Network = ReactorNetwork(reactor, free, lambda count: count - 1)
+    network: Network = ReactorNetwork(reactor, free, choose=lambda count: count - 1)
     ports = [network.listen(HOST, HOST, Recorder()) for _ in free]
     assert [port.number for port in ports] == [free[2], free[0], free[1]]
     with pytest.raises(OSError):
@@ -102,7 +135,7 @@ def test_without_descriptors_the_port_closes(reactor: SelectReactor) -> None:
     listening.bind((HOST, 0))
     listening.listen()
     protocol: Any = Recorder()
-    PassivePort(reactor, listening, HOST, protocol).doRead()
+    PassivePort(reactor, listening, lambda _: True, protocol).doRead()
     assert listening.fileno() == -1
     assert listening not in [getattr(r, "_listening", None) for r in reactor.getReaders()]
 

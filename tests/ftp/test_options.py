@@ -45,6 +45,11 @@ def test_values_that_are_none(root: Path, option: str, value: str) -> None:
         parsed(root, option, value)
 
 
+def test_data_connections_from_neighbours(root: Path) -> None:
+    assert not parsed(root)["ftp-data-from-network"]
+    assert parsed(root, "--ftp-data-from-network")["ftp-data-from-network"]
+
+
 def test_a_public_address_that_is_none(root: Path) -> None:
     with pytest.raises(CannotStart, match="--ftp-public-address 'nowhere' is not an IP address"):
         parsed(root, "--ftp-public-address", "nowhere")

@@ -1,16 +1,21 @@
 """The parts of FTP that know no connection: lines, paths, addresses and listings."""
 
+from http import HTTPStatus
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from otaserver.catalogue.paths import BadPath
-from otaserver.ftp.addresses import passive_text
+from otaserver.errors import OTAServerError
+from otaserver.ftp.addresses import is_same_host, is_same_network, passive_text
 from otaserver.ftp.command_line import CommandLine, parse_command
-from otaserver.ftp.errors import Refused
+from otaserver.ftp.errors import Refused, code_and_text
 from otaserver.ftp.list_formats import Entry, facts_of, time_value, unix_line
 from otaserver.ftp.path_argument import resolve, without_options
+from otaserver.ftp.patterns import compiled
 from otaserver.ftp.replies import long_reply
+from otaserver.http.errors import _REPLIES as REPLIES
 
 NOW_S = 1_790_000_000
 
@@ -80,6 +85,47 @@ def test_paths(argument: bytes, names: tuple[str, ...], is_folder: bool, query: 
 )
 def test_options_of_ls(argument: bytes, path: bytes) -> None:
     assert without_options(argument) == path
+
+
+@pytest.mark.parametrize(
+    ("host", "other", "is_host", "is_network"),
+    [
+        ("192.0.2.1", "192.0.2.1", True, True),
+        ("::ffff:192.0.2.1", "192.0.2.1", True, True),
+        ("192.0.2.254", "192.0.2.1", False, True),
+        ("::ffff:192.0.2.254", "192.0.2.1", False, True),
+        ("192.0.3.1", "192.0.2.1", False, False),
+        ("2001:db8::1%eth0", "2001:db8::1", True, True),
+        ("2001:db8::ffff:1", "2001:db8::1", False, True),
+        ("2001:db8:0:1::1", "2001:db8::1", False, False),
+        ("2001:db8::1", "192.0.2.1", False, False),
+        ("192.0.2.1", "", False, False),
+    ],
+)
+def test_neighbours(host: str, other: str, is_host: bool, is_network: bool) -> None:
+    assert is_same_host(host, other) is is_host
+    assert is_same_network(host, other) is is_network
+
+
+@given(st.text(max_size=300), st.text(st.sampled_from("ab*?[]!-^\\"), max_size=60))
+def test_a_pattern_matches_or_does_not(name: str, pattern: str) -> None:
+    compiled(pattern).match(name)
+    assert compiled("*").match(name)
+
+
+def test_a_pattern_takes_no_exponential_time() -> None:
+    assert not compiled("*a" * 127 + "b").match("a" * 255)
+    assert not compiled(("*" + "a" * 20) * 12 + "b").match("a" * 255)
+
+
+def test_what_passes_has_a_code_that_says_so() -> None:
+    """Where HTTP tells a client to try again, so does FTP; and nowhere else does it."""
+    for kind, http in REPLIES.items():
+        error = OTAServerError.__new__(kind)
+        code, _ = code_and_text(error)
+        passes = http.status is HTTPStatus.SERVICE_UNAVAILABLE
+        is_fault = http.status is HTTPStatus.INTERNAL_SERVER_ERROR
+        assert code < 500 if passes or is_fault else code >= 500, kind
 
 
 def test_addresses_are_written() -> None:

@@ -488,7 +488,7 @@ def test_a_disk_that_is_gone_for_a_moment(
     def fail(*_: object) -> NoReturn:
         raise OSError(errno.EIO, "Input/output error")
 
-    monkeypatch.setattr("otaserver.service.open_stamped", fail)
+    monkeypatch.setattr("otaserver.disk.open_files.open_stamped", fail)
     client.open()
     assert client.code("RETR firmware_1.0.1.bin") == 450
 

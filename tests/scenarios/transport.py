@@ -118,8 +118,8 @@ class OverFTP:
             ftp.login()
             try:
                 yield ftp
-            except ftplib.error_perm as error:
-                assert str(error).startswith("550 "), error
+            except (ftplib.error_temp, ftplib.error_perm) as error:
+                assert str(error).startswith(("450 ", "550 ")), error
                 raise Refused(str(error)[4:]) from error
 
 

@@ -1,9 +1,4 @@
-"""One request: from its header fields to the bytes of its answer.
-
-Twisted's `HTTPChannel` parses requests, and needs little of the objects that it makes for
-them: `Request` has just that. It replaces Twisted's own, whose cookies, forms and
-sessions take longer than an answer does here.
-"""
+"""One request: from its head to the bytes of its answer."""
 
 import os
 from http import HTTPStatus
@@ -25,7 +20,8 @@ from otaserver.http.conditions import (
     wanted_range,
 )
 from otaserver.http.error_page import HOME, WayBack, way_back
-from otaserver.http.errors import MethodNotAllowed, PreconditionFailed, error_answer
+from otaserver.http.errors import METHODS, MethodNotAllowed, PreconditionFailed, error_answer
+from otaserver.http.head import Head
 from otaserver.http.routes import Route, manifest_answer
 from otaserver.http.target import parse_target
 from otaserver.wire.events import Served, cut
@@ -37,28 +33,14 @@ _CONDITIONS = frozenset(
 )
 
 
-class Fields(dict[bytes, list[bytes]]):
-    """Header fields: their values by name, each name in Twisted's canonical case."""
-
-    def addRawHeader(self, name: bytes, value: bytes) -> None:
-        """Add a field that Twisted has checked.
-
-        Args:
-            name: its name, in canonical case.
-            value: its value, without line ends.
-        """
-        self.setdefault(name, []).append(value)
-
-
 class Request:
     """A request for something in the release tree.
 
     Args:
-        channel: the connection that it arrives on.
-        queued: how many requests are ahead of it; unused, but Twisted's channel passes it.
+        channel: the connection that it arrived on.
+        head: its head.
 
     Attributes:
-        requestHeaders: the header fields; the name is Twisted's.
         sent_bytes: how much of the answer's body was sent.
     """
 
@@ -67,6 +49,7 @@ class Request:
     __slots__ = (
         "_began_s",
         "_channel",
+        "_fields",
         "_has_begun",
         "_is_disconnected",
         "_method",
@@ -74,48 +57,33 @@ class Request:
         "_transfer",
         "_uri",
         "_version",
-        "requestHeaders",
         "sent_bytes",
     )
 
-    def __init__(self, channel: Channel, queued: int) -> None:
+    def __init__(self, channel: Channel, head: Head) -> None:
         self._channel = channel
-        self.requestHeaders = Fields()
+        self._method, self._uri, self._version, self._fields = head
         self.sent_bytes = 0
         self._has_begun = False
         self._is_disconnected = False
         self._transfer: Transfer | None = None
 
-    def handleContentChunk(self, data: bytes) -> None:
-        """Discard a part of the body, which no request here needs.
-
-        Args:
-            data: the part.
-        """
-
-    def connectionLost(self, reason: Failure) -> None:
-        """Note that nobody is waiting for the answer any more.
-
-        Args:
-            reason: why the connection ended.
-        """
+    def abandon(self) -> None:
+        """Note that nobody is waiting for the answer any more."""
         self._is_disconnected = True
 
-    def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
-        """Answer, now that all of the request has arrived.
-
-        Args:
-            command: the method.
-            path: the target.
-            version: the version of HTTP.
-        """
-        self._method, self._uri, self._version = command, path, version
+    def answer(self) -> None:
+        """Answer the request."""
+        command, path = self._method, self._uri
         state = self._channel.state
         self._began_s = state.listener.clock.seconds()
         try:
             if command not in (b"GET", b"HEAD"):
-                raise MethodNotAllowed
-            hosts = self.requestHeaders.get(b"Host", ())
+                if command != b"OPTIONS":
+                    raise MethodNotAllowed
+                self._send_body(_OPTIONS)
+                return
+            hosts = self._fields.get(b"Host", ())
             route = state.routes.known(path)
             if route is not None:
                 self._answer(route, self._channel.base_url(route.authority, hosts))
@@ -166,7 +134,7 @@ class Request:
         if self._is_disconnected:
             return
         offset, length = 0, answer.file.size_bytes if answer.file else len(answer.body)
-        if answer.etag and not _CONDITIONS.isdisjoint(self.requestHeaders):
+        if answer.etag and not _CONDITIONS.isdisjoint(self._fields):
             mtime_s = answer.file.mtime_s if answer.file else None
             condition = precondition(self._header, answer.etag, mtime_s)
             if condition is Precondition.NOT_MODIFIED:
@@ -194,8 +162,7 @@ class Request:
         head = self._head(answer)
         self.sent_bytes = len(body)
         if len(body) <= FIRST_WRITE_BYTES:
-            self._channel.write_answer(head + body)
-            self._finish()
+            self._write(head + body)
         else:
             self._begin(BytesTransfer(body, head))
 
@@ -211,8 +178,7 @@ class Request:
         if whole is not None:
             os.close(descriptor)
             self.sent_bytes = len(whole)
-            self._channel.write_answer(self._head(answer) + whole)
-            self._finish()
+            self._write(self._head(answer) + whole)
             return
         self.sent_bytes = size_bytes
         head = self._head(answer)
@@ -225,7 +191,15 @@ class Request:
         channel = self._channel
         state = channel.state
         is_legacy = state.legacy and self._version == b"HTTP/1.0"
-        return head(answer, self._version, state.date_line, bool(channel.persistent), is_legacy)
+        return head(answer, self._version, state.date_line, bool(channel.is_persistent), is_legacy)
+
+    def _write(self, data: bytes) -> None:
+        """Write an answer in one go, and wait until the client takes it."""
+        if self._channel.write_answer(data):
+            self._finish()
+        else:
+            waiting = self._channel.wait_until_taken()
+            waiting.addCallbacks(lambda _: self._finish(), lambda _: self._record())
 
     def _begin(self, transfer: Transfer) -> None:
         self._transfer = transfer
@@ -251,11 +225,13 @@ class Request:
 
     def _finish(self) -> None:
         self._record()
-        self._channel.requestDone(self)
+        self._channel.answered(self)
 
     def _record(self) -> None:
         """Record what was served, now that it has ended."""
-        channel, fields = self._channel, self.requestHeaders
+        if self._is_health_check():
+            return
+        channel, fields = self._channel, self._fields
         listener = channel.state.listener
         ended_s = listener.clock.seconds()
         listener.served(
@@ -271,9 +247,19 @@ class Request:
             )
         )
 
+    def _is_health_check(self) -> bool:
+        """Whether it is what a proxy asks every few seconds, and so would fill the log."""
+        if self._status >= HTTPStatus.BAD_REQUEST:
+            return False
+        return self._method == b"OPTIONS" or (self._method == b"HEAD" and self._uri == b"/")
+
     def _header(self, name: str) -> str | None:
-        values = self.requestHeaders.get(name.encode())
+        values = self._fields.get(name.encode())
         return b", ".join(values).decode("latin-1") if values else None
+
+
+# RFC 9110, section 9.3.7.
+_OPTIONS = Answer(HTTPStatus.NO_CONTENT, f"Allow: {METHODS}\r\n".encode(), b"")
 
 
 def _no_such_range(size_bytes: int) -> Answer:

@@ -8,6 +8,7 @@ from twisted.internet.task import LoopingCall
 from otaserver.wire.connections import Connections
 from otaserver.wire.events import ServedEvents
 from otaserver.wire.limits import ConnectionLimits
+from otaserver.wire.turns import Turns
 
 _TICK_S = 1
 
@@ -27,6 +28,7 @@ class Listener:
         clock: the clock itself, for what must be more precise than `now_s`.
         now_s: the time of the last tick, in seconds since 1970.
         connections: the open connections.
+        turns: what the connections have left to do.
         served: records a request or transfer that has ended; see
             `otaserver.wire.events.ServedEvents.publish`.
     """
@@ -35,6 +37,7 @@ class Listener:
         self.clock = clock
         self.now_s: float = clock.seconds()
         self.connections = Connections(limits)
+        self.turns = Turns(clock)
         # No method in between: this is called for everything that is served.
         self.served = events.publish
         self._ticking = LoopingCall(self._tick)

@@ -24,8 +24,10 @@ from zope.interface import implementer
 
 from otaserver.wire.transfer import TURN_BYTES, Transfer
 from otaserver.wire.zero_copy import (
+    Delivery,
     NoSendfile,
     delivered_bytes,
+    delivery,
     is_plain_tcp,
     send_file,
     write_directly,
@@ -110,6 +112,20 @@ class Outgoing(Writer):
         if self._transfer is None:
             return 0
         return delivered_bytes(self.transport, self._transfer.sent_bytes)
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether something that was written is known to be in the transport's buffer still."""
+        return self.can_sendfile and not self.is_drained
+
+    def delivery(self) -> Delivery:
+        """Ask how far what was sent has come.
+
+        Returns:
+            What the kernel knows.
+        """
+        sent_bytes = 0 if self._transfer is None else self._transfer.sent_bytes
+        return delivery(self.transport, sent_bytes)
 
     def begin_turn(self) -> None:
         """Allow the connection another turn's worth of bytes."""

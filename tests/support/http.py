@@ -191,9 +191,17 @@ class Client:
 
     def send(self, data: bytes) -> None:
         self.channel.dataReceived(data)
+        self.take_turns()
+
+    def take_turns(self) -> None:
+        """Let the reactor turn until nothing is left to do at once."""
+        clock = self.site.state.listener.clock
+        while any(call.getTime() <= clock.seconds() for call in clock.getDelayedCalls()):
+            clock.advance(0)
 
     def answers(self, heads: int = 0) -> list[Response]:
         """The answers since the last time."""
+        self.take_turns()
         taken = self.wire.taken
         self.wire.forget_taken()
         return parse_responses(taken, heads)

@@ -34,6 +34,7 @@ from otaserver.wire.access_log import AccessLogFile, TwistedAccessLog
 from otaserver.wire.events import ServedEvents
 from otaserver.wire.limits import ConnectionLimits
 from otaserver.wire.listener import Listener
+from otaserver.wire.unread import UnreadAnswers
 from otaserver.worker import ThreadWorker, Worker
 
 _SCAN_THREADS = 1
@@ -72,17 +73,18 @@ def makeService(options: Options) -> MultiService:
     signals.on_hang_up("scanning the release tree", watch.scan_now)
     manifests = EncodedManifests(working, options["cache-size"] // 2, bool(options["legacy"]))
     watch.on_change(manifests.clear)
+    unread = UnreadAnswers(reactor, options["cache-size"] // 2)
     server = UpdateServer(options["root"], lambda: watch.catalogue, manifests)
 
     if options["http"]:
         routes = Routes(server, working, options["cache-size"] // 2)
         watch.on_change(routes.clear)
-        site = _http(options, reactor, server, working, events, routes)
+        site = _http(options, reactor, server, working, events, unread, routes)
         serving = listen("--http", options["http"], site)
         greeting.observe("http", options["http"], serving)
         serving.setServiceParent(service)
     if options["ftp"]:
-        factory = _ftp(options, reactor, server, working, events)
+        factory = _ftp(options, reactor, server, working, events, unread)
         serving = listen("--ftp", options["ftp"], factory)
         greeting.observe("ftp", options["ftp"], serving)
         serving.setServiceParent(service)
@@ -133,12 +135,13 @@ def _http(
     server: UpdateServer,
     worker: Worker,
     events: ServedEvents,
+    unread: UnreadAnswers,
     routes: Routes,
 ) -> Site:
     limits = ConnectionLimits(options["max-connections"], options["max-per-address"])
     return Site(
         HTTPState(
-            listener=Listener(reactor, limits, events),
+            listener=Listener(reactor, limits, events, unread),
             server=server,
             routes=routes,
             worker=worker,
@@ -155,14 +158,19 @@ def _http(
 
 
 def _ftp(
-    options: Options, reactor: Any, server: UpdateServer, worker: Worker, events: ServedEvents
+    options: Options,
+    reactor: Any,
+    server: UpdateServer,
+    worker: Worker,
+    events: ServedEvents,
+    unread: UnreadAnswers,
 ) -> FTPFactory:
     limits = ConnectionLimits(options["ftp-max-connections"], options["ftp-max-per-address"])
     realm: Any = Realm(ReadOnlyShell(server, worker))
     everybody: Any = AllowAnonymousAccess()
     return FTPFactory(
         FTPState(
-            listener=Listener(reactor, limits, events),
+            listener=Listener(reactor, limits, events, unread),
             portal=Portal(realm, [everybody]),
             network=ReactorNetwork(reactor, options["ftp-passive-ports"]),
             login_policy=LoginPolicy(options["ftp-login-attempts"], options["ftp-login-delay"]),

@@ -57,7 +57,7 @@ from otaserver.wire.events import Served
 from otaserver.wire.limits import TooManyConnections
 from otaserver.wire.outgoing import Outgoing
 from otaserver.wire.stall import StallDetector
-from otaserver.wire.transfer import FIRST_WRITE_BYTES, BytesTransfer, Transfer
+from otaserver.wire.transfer import FIRST_WRITE_BYTES, Transfer
 from otaserver.wire.zero_copy import read_little
 
 # How long a client that was refused, or timed out, may take to read the answer.
@@ -342,30 +342,22 @@ class Channel(Protocol):
         last_s = left_bytes / timeouts.min_rate if timeouts.min_rate else inf
         self._deadline_s = self._in(timeouts.stall_s + last_s)
 
-    def write_answer(self, answer: bytes) -> bool:
-        """Write a whole answer.
+    def write_answer(self, head: bytes, body: bytes) -> int:
+        """Write a small answer.
 
         Args:
-            answer: its head and body.
+            head: its head.
+            body: its body.
 
         Returns:
-            Whether the next request can be answered; if not, the answer has to be
-            waited for: see `wait_until_taken`.
+            How much was written, in bytes; the rest has to be sent.
         """
-        if not self.is_persistent:
-            # A connection that ends now needs a turn of the reactor anyway.
-            self.outgoing.write_buffered(answer)
-            return True
-        self.outgoing.write(answer)
-        return not self.outgoing.is_behind
-
-    def wait_until_taken(self) -> "Deferred[None]":
-        """Wait until what was written has left this process.
-
-        Returns:
-            See `Outgoing.send`.
-        """
-        return self.send(BytesTransfer(b""))
+        outgoing = self.outgoing
+        if self.is_persistent and outgoing.can_sendfile:
+            return outgoing.write_direct((head, body))
+        # A connection that ends now needs a turn of the reactor anyway.
+        outgoing.write_buffered(head + body)
+        return len(head) + len(body)
 
     def send(self, transfer: Transfer) -> "Deferred[None]":
         """Send an answer that does not go out in one write.

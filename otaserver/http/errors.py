@@ -23,6 +23,7 @@ from otaserver.manifest.update_request import BadUpdateRequest
 from otaserver.service import NothingHere, TreeNotReadYet
 from otaserver.wire.file_transfer import FileUnreadable
 from otaserver.wire.limits import TooManyConnections
+from otaserver.wire.unread import TooMuchUnread
 
 # What the server supports, for the Allow field.
 METHODS = "GET, HEAD, OPTIONS"
@@ -73,6 +74,7 @@ _REPLIES: Mapping[type[OTAServerError], _Reply] = MappingProxyType(
         TreeNotReadYet: _Reply(HTTPStatus.SERVICE_UNAVAILABLE, {"Retry-After": "1"}),
         FileChanged: _Reply(HTTPStatus.SERVICE_UNAVAILABLE, {"Retry-After": "2"}),
         TooManyConnections: _Reply(HTTPStatus.SERVICE_UNAVAILABLE, {"Retry-After": "10"}),
+        TooMuchUnread: _Reply(HTTPStatus.SERVICE_UNAVAILABLE, {"Retry-After": "10"}),
         FileUnreadable: _Reply(HTTPStatus.INTERNAL_SERVER_ERROR),
         ServerFailed: _Reply(HTTPStatus.INTERNAL_SERVER_ERROR),
     }

@@ -2,6 +2,7 @@
 
 import os
 from http import HTTPStatus
+from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
@@ -116,6 +117,7 @@ class Request:
             return
         if self._has_begun:
             self._channel.outgoing.abort()
+            self._record()
         else:
             self._send_body(error_answer(failure.value, self._way_back()))
 
@@ -159,12 +161,12 @@ class Request:
     def _send_body(self, answer: Answer) -> None:
         """Send an answer whose body is in memory."""
         body = b"" if self._method == b"HEAD" else answer.body
-        head = self._head(answer)
-        self.sent_bytes = len(body)
-        if len(body) <= FIRST_WRITE_BYTES:
-            self._write(head + body)
+        if len(body) > FIRST_WRITE_BYTES:
+            self._channel.state.listener.unread.make_room(body)
+            self.sent_bytes = len(body)
+            self._begin(BytesTransfer(body, self._head(answer)), body)
         else:
-            self._begin(BytesTransfer(body, head))
+            self._write(self._head(answer), body)
 
     def _send_file(self, answer: Answer, file: File, offset: int, size_bytes: int) -> None:
         """Send a part of a file, if it is still the same file."""
@@ -177,8 +179,7 @@ class Request:
         )
         if whole is not None:
             os.close(descriptor)
-            self.sent_bytes = len(whole)
-            self._write(self._head(answer) + whole)
+            self._write(self._head(answer), whole)
             return
         self.sent_bytes = size_bytes
         head = self._head(answer)
@@ -193,17 +194,32 @@ class Request:
         is_legacy = state.legacy and self._version == b"HTTP/1.0"
         return head(answer, self._version, state.date_line, bool(channel.is_persistent), is_legacy)
 
-    def _write(self, data: bytes) -> None:
-        """Write an answer in one go, and wait until the client takes it."""
-        if self._channel.write_answer(data):
+    def _write(self, head: bytes, body: bytes) -> None:
+        """Write a small answer, and wait for the client if it doesn't take all of it."""
+        self.sent_bytes = len(body)
+        try:
+            written_bytes = self._channel.write_answer(head, body)
+        except OSError:
+            # The transport will meet the same error.
+            written_bytes = 0
+        if written_bytes == len(head) + len(body):
             self._finish()
         else:
-            waiting = self._channel.wait_until_taken()
-            waiting.addCallbacks(lambda _: self._finish(), lambda _: self._record())
+            self._channel.state.listener.unread.make_room(body)
+            self._begin(BytesTransfer(body, head, written_bytes), body)
 
-    def _begin(self, transfer: Transfer) -> None:
+    def _begin(self, transfer: Transfer, body: bytes = b"") -> None:
+        """Send what takes a while; the body, if it is in memory, stays there as long."""
         self._transfer = transfer
-        self._channel.send(transfer).addCallbacks(self._end, self._break_off)
+        sending = self._channel.send(transfer)
+        if body and not transfer.is_finished:
+            self._channel.state.listener.unread.hold(transfer, body)
+            sending.addBoth(self._release, transfer)
+        sending.addCallbacks(self._end, self._break_off)
+
+    def _release(self, result: Any, transfer: Transfer) -> Any:
+        self._channel.state.listener.unread.release(transfer)
+        return result
 
     def _end(self, _: None) -> None:
         self._transfer = None

@@ -16,6 +16,7 @@ nothing, and is treated as such. What one connection may send in one turn is lim
 that the others get theirs.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -31,6 +32,7 @@ from otaserver.wire.zero_copy import (
     is_plain_tcp,
     send_file,
     write_directly,
+    write_parts,
 )
 
 
@@ -113,11 +115,6 @@ class Outgoing(Writer):
             return 0
         return delivered_bytes(self.transport, self._transfer.sent_bytes)
 
-    @property
-    def is_behind(self) -> bool:
-        """Whether something that was written is known to be in the transport's buffer still."""
-        return self.can_sendfile and not self.is_drained
-
     def delivery(self) -> Delivery:
         """Ask how far what was sent has come.
 
@@ -130,6 +127,21 @@ class Outgoing(Writer):
     def begin_turn(self) -> None:
         """Allow the connection another turn's worth of bytes."""
         self._left_bytes = TURN_BYTES
+
+    def write_direct(self, parts: Sequence[bytes | memoryview]) -> int:
+        """Write to the socket itself, as much as it takes now.
+
+        Args:
+            parts: what to write, one after another.
+
+        Returns:
+            How much was written, in bytes; 0 if something is waiting in the transport, or
+            if it is more than a socket.
+
+        Raises:
+            OSError: the connection is lost.
+        """
+        return write_parts(self.transport, parts) if self.is_drained else 0
 
     def send_file(self, descriptor: int, offset: int, size_bytes: int) -> int:
         """Have the kernel send a part of a file, within what this turn allows.

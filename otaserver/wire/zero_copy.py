@@ -21,6 +21,7 @@ import os
 import socket
 import struct
 import termios
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from twisted.internet.interfaces import ISSLTransport
@@ -72,6 +73,25 @@ def write_directly(transport: Any, data: bytes) -> bool:
     if sent_bytes < len(data):
         transport.write(data[sent_bytes:])
     return sent_bytes == len(data)
+
+
+def write_parts(transport: Any, parts: Sequence[bytes | memoryview]) -> int:
+    """Write what the socket takes now of several parts, without joining them (writev(2)).
+
+    Args:
+        transport: plain TCP, with nothing in its buffer.
+        parts: what to write, one after another.
+
+    Returns:
+        How much was written, in bytes.
+
+    Raises:
+        OSError: the connection is lost.
+    """
+    try:
+        return os.writev(transport.fileno(), parts)
+    except BlockingIOError:
+        return 0
 
 
 def send_file(transport: Any, descriptor: int, offset: int, size_bytes: int) -> int:

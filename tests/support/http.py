@@ -22,6 +22,7 @@ from otaserver.wire.access_log import CombinedFormat
 from otaserver.wire.events import Served, ServedEvents
 from otaserver.wire.limits import ConnectionLimits
 from otaserver.wire.listener import Listener
+from otaserver.wire.unread import UnreadAnswers
 from tests.support.trees import scanned
 from tests.support.worker import ImmediateWorker
 
@@ -260,12 +261,13 @@ class Bench:
         self.limits = ConnectionLimits(
             options.pop("max_connections", 0), options.pop("max_per_address", 0)
         )
+        self.unread = UnreadAnswers(self.clock, options.pop("unread_bytes", 1 << 20))
         self.timeouts = Timeouts(
             **{"request_s": 30, "idle_s": 60, "stall_s": 60, "min_rate": 100}
             | options.pop("timeouts", {})
         )
         self.state = SiteState(
-            listener=Listener(self.clock, self.limits, self.events),
+            listener=Listener(self.clock, self.limits, self.events, self.unread),
             server=self.server,
             routes=self.routes,
             worker=self.worker,

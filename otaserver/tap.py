@@ -39,6 +39,7 @@ from otaserver.worker import ThreadWorker, Worker
 
 _SCAN_THREADS = 1
 _WORK_THREADS = 4
+_ENCODING_THREADS = 1
 
 
 def makeService(options: Options) -> MultiService:
@@ -67,17 +68,20 @@ def makeService(options: Options) -> MultiService:
     scanning.setServiceParent(service)
     working = ThreadWorker(reactor, _WORK_THREADS, "work")
     working.setServiceParent(service)
+    # One at a time: each takes memory while it is made, and no two run at once anyway.
+    encoding = ThreadWorker(reactor, _ENCODING_THREADS, "encode")
+    encoding.setServiceParent(service)
 
     watch = _watch(options, reactor, scanning)
     watch.setServiceParent(service)
     signals.on_hang_up("scanning the release tree", watch.scan_now)
-    manifests = EncodedManifests(working, options["cache-size"] // 2, bool(options["legacy"]))
+    manifests = EncodedManifests(encoding, options["cache-size"] // 2, bool(options["legacy"]))
     watch.on_change(manifests.clear)
     unread = UnreadAnswers(reactor, options["cache-size"] // 2)
     server = UpdateServer(options["root"], lambda: watch.catalogue, manifests)
 
     if options["http"]:
-        routes = Routes(server, working, options["cache-size"] // 2)
+        routes = Routes(server, encoding, options["cache-size"] // 2)
         watch.on_change(routes.clear)
         site = _http(options, reactor, server, working, events, unread, routes)
         serving = listen("--http", options["http"], site)

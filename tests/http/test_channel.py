@@ -182,6 +182,78 @@ def test_slow_readers_of_one_large_manifest_share_its_bytes(bench_of: MakeBench)
     assert grown < len(clients) * 500_000
 
 
+def test_large_answers_that_nobody_reads_are_limited_together(bench_of: MakeBench) -> None:
+    files = {f"1.0/flash/{n:04}": b"" for n in range(2000)}
+    bench = bench_of(files, unread_bytes=2_000_000, cache_bytes=0)
+    clients = [bench.client() for _ in range(8)]
+    for number, client in enumerate(clients):
+        client.wire.is_stalled = True
+        client.send(f"GET /manifest.json HTTP/1.1\r\nHost: h{number}\r\n\r\n".encode())
+        client.wire.take()
+    assert bench.unread.held_bytes <= 2_000_000
+    refused = parse_responses(clients[-1].wire.taken)[0]
+    assert (refused.status, refused.fields["Retry-After"]) == (503, "10")
+    assert refused.text == "Too many large answers are waiting to be read; try again.\n"
+    bench.pass_s(31)
+    late = bench.client()
+    late.wire.is_stalled = True
+    late.send(b"GET /manifest.json HTTP/1.1\r\nHost: late\r\n\r\n")
+    assert clients[0].wire.aborted
+    for client in (*clients, late):
+        client.hang_up()
+    assert bench.unread.held_bytes == 0
+
+
+def test_requests_take_turns_with_those_of_others(bench: Bench) -> None:
+    greedy, modest = bench.client(), bench.client()
+    greedy.channel.dataReceived(GET * 1000)
+    # Not even a turn of the reactor later, and not after the other's thousand.
+    modest.channel.dataReceived(GET)
+    assert len(modest.wire.taken) > 0
+    assert greedy.wire.taken.count(b"HTTP/1.1 200") == 1
+    assert len(greedy.answers()) == 1000
+
+
+def test_nothing_is_read_while_requests_wait(bench: Bench) -> None:
+    client = bench.client()
+    client.channel.dataReceived(GET * 10)
+    assert client.wire.is_reading
+    client.channel.dataReceived(GET)
+    assert not client.wire.is_reading
+    assert len(client.answers()) == 11
+    assert client.wire.is_reading
+
+
+def test_nothing_is_read_while_a_request_is_answered(root: Path) -> None:
+    from tests.support.trees import write_tree
+
+    write_tree(root, {f"1.0/flash/{n}": b"" for n in range(150)})
+    client = Bench(root, worker=(worker := LateWorker())).client()
+    client.send(get("/manifest.json"))
+    client.send(get("/manifest.json"))
+    assert not client.wire.is_reading
+    worker.work()
+    worker.work()
+    assert len(client.answers()) == 2
+    assert client.wire.is_reading
+
+
+def test_a_request_that_begins_during_an_answer_has_the_time_of_a_request(root: Path) -> None:
+    from tests.support.trees import write_tree
+
+    write_tree(root, {f"1.0/flash/{n}": b"" for n in range(150)})
+    bench = Bench(root, worker=(worker := LateWorker()))
+    client = bench.client()
+    client.send(get("/manifest.json") + GET[:-1])
+    bench.pass_s(100)
+    worker.work()
+    assert [answer.status for answer in client.answers()] == [200]
+    bench.pass_s(29)
+    assert not client.is_closing
+    bench.pass_s(2)
+    assert [answer.status for answer in client.answers()] == [408]
+
+
 # Bodies
 
 

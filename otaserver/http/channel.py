@@ -129,7 +129,6 @@ class Channel(Protocol):
         read_little(transport)
         if ITCPTransport.providedBy(transport):
             transport.setTcpNoDelay(True)
-        transport.registerProducer(self, True)
         admission = self.state.listener.connections.add(self)
         self._deadline_s = self._in(self.state.timeouts.request_s)
         if admission is Admission.REFUSED:
@@ -353,7 +352,7 @@ class Channel(Protocol):
             How much was written, in bytes; the rest has to be sent.
         """
         outgoing = self.outgoing
-        if self.is_persistent and outgoing.can_sendfile:
+        if self.is_persistent and outgoing.is_direct:
             return outgoing.write_direct((head, body))
         # A connection that ends now needs a turn of the reactor anyway.
         outgoing.write_buffered(head + body)

@@ -80,10 +80,12 @@ class Outgoing(Writer):
 
     Args:
         transport: the connection's transport.
-        standing_producer: the push producer that is registered with the transport
-            between transfers; None for none.
+        standing_producer: is paused while the transport's buffer is full, if that is not
+            known from here: the push producer that is registered with a transport that is
+            more than a socket, except during transfers; None for none.
 
     Attributes:
+        is_direct: whether the transport is a socket, and nothing else.
         can_sendfile: whether files may be sent by the kernel.
     """
 
@@ -97,12 +99,15 @@ class Outgoing(Writer):
         "_standing_producer",
         "_transfer",
         "can_sendfile",
+        "is_direct",
     )
 
     def __init__(self, transport: Any, standing_producer: Any = None) -> None:
         super().__init__(transport)
-        self.can_sendfile = self.is_drained
-        self._standing_producer = standing_producer
+        self.is_direct = self.can_sendfile = self.is_drained
+        self._standing_producer = None if self.is_direct else standing_producer
+        if self._standing_producer is not None:
+            transport.registerProducer(standing_producer, True)
         self._transfer: Transfer | None = None
         self._is_lent = self._is_registered = self._is_registering = False
         self._is_waiting = self._is_lost = False
@@ -206,11 +211,11 @@ class Outgoing(Writer):
         """Let the transfer go on: what came before it has left the transport."""
         if self._transfer is None:
             return
-        if self._is_registering and self.can_sendfile:
+        if self._is_registering and self.is_direct:
             # This call says nothing about the buffer; the reactor's next one will.
             self.transport.startWriting()
             return
-        self.is_drained = self.can_sendfile
+        self.is_drained = self.is_direct
         self.begin_turn()
         self._transfer.resume()
 

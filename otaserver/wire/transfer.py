@@ -33,11 +33,13 @@ class Outlet(Protocol):
     """Where a transfer goes: what it needs of `otaserver.wire.outgoing.Outgoing`.
 
     Attributes:
+        is_direct: whether it is a socket, and nothing else.
         can_sendfile: whether files may be sent by the kernel.
         is_drained: whether all that was written has left; if not, the transfer is
             resumed when it has.
     """
 
+    is_direct: bool
     can_sendfile: bool
     is_drained: bool
 
@@ -192,7 +194,7 @@ class BytesTransfer(Transfer):
             return
         if not (self._head or self._left_bytes):
             self._finish()
-        elif self._outlet.can_sendfile:
+        elif self._outlet.is_direct:
             self._write_direct(self._outlet)
         else:
             piece = self._head + self._body[self.sent_bytes : self.sent_bytes + PIECE_BYTES]

@@ -34,6 +34,7 @@ from otaserver.wire.access_log import AccessLogFile, TwistedAccessLog
 from otaserver.wire.events import ServedEvents
 from otaserver.wire.limits import ConnectionLimits
 from otaserver.wire.listener import Listener
+from otaserver.wire.turns import Turns
 from otaserver.wire.unread import UnreadAnswers
 from otaserver.worker import ThreadWorker, Worker
 
@@ -77,18 +78,19 @@ def makeService(options: Options) -> MultiService:
     signals.on_hang_up("scanning the release tree", watch.scan_now)
     manifests = EncodedManifests(encoding, options["cache-size"] // 2, bool(options["legacy"]))
     watch.on_change(manifests.clear)
+    turns = Turns(reactor)
     unread = UnreadAnswers(reactor, options["cache-size"] // 2)
     server = UpdateServer(options["root"], lambda: watch.catalogue, manifests)
 
     if options["http"]:
         routes = Routes(server, encoding, options["cache-size"] // 2)
         watch.on_change(routes.clear)
-        site = _http(options, reactor, server, working, events, unread, routes)
+        site = _http(options, reactor, server, working, events, turns, unread, routes)
         serving = listen("--http", options["http"], site)
         greeting.observe("http", options["http"], serving)
         serving.setServiceParent(service)
     if options["ftp"]:
-        factory = _ftp(options, reactor, server, working, events, unread)
+        factory = _ftp(options, reactor, server, working, events)
         serving = listen("--ftp", options["ftp"], factory)
         greeting.observe("ftp", options["ftp"], serving)
         serving.setServiceParent(service)
@@ -139,16 +141,19 @@ def _http(
     server: UpdateServer,
     worker: Worker,
     events: ServedEvents,
+    turns: Turns,
     unread: UnreadAnswers,
     routes: Routes,
 ) -> Site:
     limits = ConnectionLimits(options["max-connections"], options["max-per-address"])
     return Site(
         HTTPState(
-            listener=Listener(reactor, limits, events, unread),
+            listener=Listener(reactor, limits, events),
             server=server,
             routes=routes,
             worker=worker,
+            turns=turns,
+            unread=unread,
             timeouts=HTTPTimeouts(
                 request_s=options["request-timeout"],
                 idle_s=options["idle-timeout"],
@@ -162,19 +167,14 @@ def _http(
 
 
 def _ftp(
-    options: Options,
-    reactor: Any,
-    server: UpdateServer,
-    worker: Worker,
-    events: ServedEvents,
-    unread: UnreadAnswers,
+    options: Options, reactor: Any, server: UpdateServer, worker: Worker, events: ServedEvents
 ) -> FTPFactory:
     limits = ConnectionLimits(options["ftp-max-connections"], options["ftp-max-per-address"])
     realm: Any = Realm(ReadOnlyShell(server, worker))
     everybody: Any = AllowAnonymousAccess()
     return FTPFactory(
         FTPState(
-            listener=Listener(reactor, limits, events, unread),
+            listener=Listener(reactor, limits, events),
             portal=Portal(realm, [everybody]),
             network=ReactorNetwork(reactor, options["ftp-passive-ports"]),
             login_policy=LoginPolicy(options["ftp-login-attempts"], options["ftp-login-delay"]),

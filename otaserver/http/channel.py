@@ -71,6 +71,9 @@ class _State(Enum):
     CLOSING = "closing"
 
 
+_READY = frozenset((_State.IDLE, _State.RECEIVING))
+
+
 class Answering(typing.Protocol):
     """A request that is being answered: what a connection needs of it."""
 
@@ -238,36 +241,46 @@ class Channel(Protocol):
 
     def _go_on(self) -> None:
         """Take the next request in a later turn, or read."""
-        if self._state not in (_State.IDLE, _State.RECEIVING) or self._is_paused:
+        if self._state not in _READY or self._is_paused:
             return
         if not (self._incoming or self._has_ended):
             self._read(True)
         elif not self._is_queued:
             self._is_queued = True
-            self.state.listener.turns.wait(self._take_turn)
+            self.state.turns.wait(self._take_turn)
 
     def _take_turn(self) -> None:
+        turns = self.state.turns
+        turns.begin()
+        # It counts as queued, so that what it answers here doesn't queue it again.
+        has_taken = True
+        while has_taken and not turns.is_over:
+            has_taken = self._answer_next()
         self._is_queued = False
-        if self._state in (_State.IDLE, _State.RECEIVING) and not self._is_paused:
-            self._answer_next()
+        if has_taken:
+            self._go_on()
 
-    def _answer_next(self) -> None:
-        """Answer the next request, if all of it has arrived."""
+    def _answer_next(self) -> bool:
+        """Answer the next request, if all of it has arrived; return whether it had."""
+        if self._state not in _READY or self._is_paused:
+            return False
         try:
             request = self._next_request()
         except OTAServerError as error:
             self.refuse(error)
-            return
-        if request is not None:
-            self.outgoing.begin_turn()
-            self._state = _State.ANSWERING
-            self._deadline_s = inf
-            self._request = self._make_request(self, request)
-            self._request.answer()
-        elif self._has_ended:
-            self._end_of_requests()
-        else:
-            self._read(True)
+            return False
+        if request is None:
+            if self._has_ended:
+                self._end_of_requests()
+            else:
+                self._read(True)
+            return False
+        self.outgoing.begin_turn()
+        self._state = _State.ANSWERING
+        self._deadline_s = inf
+        self._request = self._make_request(self, request)
+        self._request.answer()
+        return True
 
     def _next_request(self) -> Head | None:
         incoming = self._incoming

@@ -8,8 +8,6 @@ from twisted.internet.task import LoopingCall
 from otaserver.wire.connections import Connections
 from otaserver.wire.events import ServedEvents
 from otaserver.wire.limits import ConnectionLimits
-from otaserver.wire.turns import Turns
-from otaserver.wire.unread import UnreadAnswers
 
 _TICK_S = 1
 
@@ -24,26 +22,19 @@ class Listener:
         clock: gives the time.
         limits: how many connections there may be.
         events: takes an event for everything served.
-        unread: limits what large answers hold together, on all ports.
 
     Attributes:
         clock: the clock itself, for what must be more precise than `now_s`.
         now_s: the time of the last tick, in seconds since 1970.
         connections: the open connections.
-        turns: what the connections have left to do.
-        unread: what large answers hold.
         served: records a request or transfer that has ended; see
             `otaserver.wire.events.ServedEvents.publish`.
     """
 
-    def __init__(
-        self, clock: Any, limits: ConnectionLimits, events: ServedEvents, unread: UnreadAnswers
-    ) -> None:
+    def __init__(self, clock: Any, limits: ConnectionLimits, events: ServedEvents) -> None:
         self.clock = clock
         self.now_s: float = clock.seconds()
         self.connections = Connections(limits)
-        self.turns = Turns(clock)
-        self.unread = unread
         # No method in between: this is called for everything that is served.
         self.served = events.publish
         self._ticking = LoopingCall(self._tick)

@@ -31,7 +31,6 @@ from otaserver.wire.access_log import CombinedFormat
 from otaserver.wire.events import Served, ServedEvents
 from otaserver.wire.limits import ConnectionLimits
 from otaserver.wire.listener import Listener
-from otaserver.wire.unread import UnreadAnswers
 from tests.support.worker import LateWorker
 
 CLIENT = "192.0.2.7"
@@ -249,12 +248,7 @@ class Site:
         events.subscribe(lambda event: self.log.append(line_format.line(event)))
         self.factory = FTPFactory(
             SiteState(
-                listener=Listener(
-                    self.clock,
-                    ConnectionLimits(in_all, per_address),
-                    events,
-                    UnreadAnswers(self.clock, 1 << 20),
-                ),
+                listener=Listener(self.clock, ConnectionLimits(in_all, per_address), events),
                 portal=Portal(realm, checkers),
                 network=self.network,
                 login_policy=LOGIN_POLICY,

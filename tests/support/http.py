@@ -22,6 +22,7 @@ from otaserver.wire.access_log import CombinedFormat
 from otaserver.wire.events import Served, ServedEvents
 from otaserver.wire.limits import ConnectionLimits
 from otaserver.wire.listener import Listener
+from otaserver.wire.turns import Turns
 from otaserver.wire.unread import UnreadAnswers
 from tests.support.trees import scanned
 from tests.support.worker import ImmediateWorker
@@ -267,10 +268,12 @@ class Bench:
             | options.pop("timeouts", {})
         )
         self.state = SiteState(
-            listener=Listener(self.clock, self.limits, self.events, self.unread),
+            listener=Listener(self.clock, self.limits, self.events),
             server=self.server,
             routes=self.routes,
             worker=self.worker,
+            turns=Turns(self.clock),
+            unread=self.unread,
             timeouts=self.timeouts,
             public_url=options.pop("public_url", ""),
             legacy=legacy,

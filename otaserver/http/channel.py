@@ -28,8 +28,7 @@ hangs up, and cuts the connection if it doesn't. A client may close its own half
 gets the answers to what it has sent, and then the connection ends.
 """
 
-import typing
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from enum import Enum
 from math import inf
 from typing import Any
@@ -46,12 +45,13 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from otaserver.errors import OTAServerError
-from otaserver.http.answers import head
+from otaserver.http.answering import Answering
+from otaserver.http.answers import last_answer
+from otaserver.http.base_url import BaseURL
 from otaserver.http.errors import RequestTimedOut, error_answer
 from otaserver.http.head import BadRequest, Head
 from otaserver.http.incoming import Incoming
 from otaserver.http.state import SiteState
-from otaserver.http.target import BadTarget, checked_host
 from otaserver.wire.connections import Admission
 from otaserver.wire.events import Served
 from otaserver.wire.limits import TooManyConnections
@@ -74,18 +74,6 @@ class _State(Enum):
 _READY = frozenset((_State.IDLE, _State.RECEIVING))
 
 
-class Answering(typing.Protocol):
-    """A request that is being answered: what a connection needs of it."""
-
-    sent_bytes: int
-
-    def answer(self) -> None:
-        """Answer; the connection's `Channel.answered` is called in the end."""
-
-    def abandon(self) -> None:
-        """Note that nobody is waiting for the answer any more."""
-
-
 @implementer(IHalfCloseableProtocol, IPushProducer)
 class Channel(Protocol):
     """A connection with limits on the time and the memory that a client can take up.
@@ -97,15 +85,12 @@ class Channel(Protocol):
     Attributes:
         state: what the connections of the site share.
         peer_host: the client's address; empty if it has none.
+        base_url: what URLs for this client begin with.
         outgoing: the outgoing side.
         is_persistent: whether another request may follow the one that is being answered.
     """
 
     transport: Any
-
-    # The last Host header that was checked, and the URL made from it: clients repeat it.
-    _host_header: bytes | None = None
-    _host_url = ""
 
     def __init__(
         self, state: SiteState, make_request: "Callable[[Channel, Head], Answering]"
@@ -128,6 +113,7 @@ class Channel(Protocol):
         transport = self.transport
         # Asking the socket again for each request would take as long as answering it.
         self.peer_host: str = getattr(transport.getPeer(), "host", "")
+        self.base_url = BaseURL(transport, self.isSecure(), self.state.public_url)
         self.outgoing = Outgoing(transport, standing_producer=self)
         read_little(transport)
         if ITCPTransport.providedBy(transport):
@@ -160,42 +146,6 @@ class Channel(Protocol):
             True over TLS.
         """
         return bool(ISSLTransport.providedBy(self.transport))
-
-    def base_url(self, authority: bytes | None, hosts: Sequence[bytes]) -> str:
-        """Find out what URLs for this client begin with.
-
-        Args:
-            authority: the host in the request line, if there is one.
-            hosts: the request's Host headers.
-
-        Returns:
-            A URL without a ``/`` at its end.
-
-        Raises:
-            BadTarget: there are several Host headers, or one is malformed.
-        """
-        if len(hosts) > 1:
-            raise BadTarget("The request has more than one Host header.")
-        named = authority if authority is not None else hosts[0] if hosts else None
-        if named is None or named != self._host_header:
-            host = checked_host(named) if named is not None else self._own_authority()
-            scheme = "https" if self.isSecure() else "http"
-            self._host_url = self.state.public_url or f"{scheme}://{host}"
-            self._host_header = named
-        return self._host_url
-
-    def _own_authority(self) -> str:
-        """Format the address that the client reached as in a URL."""
-        reached = self.transport.getHost()
-        host = getattr(reached, "host", "localhost")
-        port = getattr(reached, "port", None)
-        # A zone means something on this computer only.
-        host = host.partition("%")[0]
-        shown = f"[{host}]" if ":" in host else host
-        usual_port = 443 if self.isSecure() else 80
-        authority = shown if port in (None, usual_port) else f"{shown}:{port}"
-        # Behind a proxy, the address is what the proxy says.
-        return checked_host(authority.encode())
 
     def dataReceived(self, data: bytes) -> None:
         """Take what the client sends; the first byte after an answer starts a new deadline.
@@ -265,7 +215,7 @@ class Channel(Protocol):
         if self._state not in _READY or self._is_paused:
             return False
         try:
-            request = self._next_request()
+            request = self._incoming.take_request(self._tell_to_continue)
         except OTAServerError as error:
             self.refuse(error)
             return False
@@ -275,6 +225,7 @@ class Channel(Protocol):
             else:
                 self._read(True)
             return False
+        self.is_persistent = request.keeps_connection
         self.outgoing.begin_turn()
         self._state = _State.ANSWERING
         self._deadline_s = inf
@@ -282,19 +233,9 @@ class Channel(Protocol):
         self._request.answer()
         return True
 
-    def _next_request(self) -> Head | None:
-        incoming = self._incoming
-        if not incoming.has_head:
-            head = incoming.take_head()
-            if head is None:
-                return None
-            if head.expects_continue:
-                # Through the buffer, so that the answer can't overtake it.
-                self.outgoing.write_buffered(b"HTTP/1.1 100 Continue\r\n\r\n")
-        request = incoming.take_request()
-        if request is not None:
-            self.is_persistent = request.keeps_connection
-        return request
+    def _tell_to_continue(self) -> None:
+        # Through the buffer, so that the answer can't overtake it.
+        self.outgoing.write_buffered(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def _receive(self) -> None:
         self._stall = None
@@ -354,23 +295,6 @@ class Channel(Protocol):
         last_s = left_bytes / timeouts.min_rate if timeouts.min_rate else inf
         self._deadline_s = self._in(timeouts.stall_s + last_s)
 
-    def write_answer(self, head: bytes, body: bytes) -> int:
-        """Write a small answer.
-
-        Args:
-            head: its head.
-            body: its body.
-
-        Returns:
-            How much was written, in bytes; the rest has to be sent.
-        """
-        outgoing = self.outgoing
-        if self.is_persistent and outgoing.is_direct:
-            return outgoing.write_direct((head, body))
-        # A connection that ends now needs a turn of the reactor anyway.
-        outgoing.write_buffered(head + body)
-        return len(head) + len(body)
-
     def send(self, transfer: Transfer) -> "Deferred[None]":
         """Send an answer that does not go out in one write.
 
@@ -390,12 +314,7 @@ class Channel(Protocol):
         now_s = self.state.listener.now_s
         self._stall = StallDetector(now_s, timeouts.stall_s, timeouts.min_rate)
         # What arrived before.
-        self._is_stalled(now_s)
-
-    def _is_stalled(self, now_s: float) -> bool:
-        assert self._stall is not None
-        arrived_bytes, room_bytes, _ = self.outgoing.delivery()
-        return self._stall.is_stalled(now_s, arrived_bytes, room_bytes)
+        self.outgoing.is_stalled(self._stall, now_s)
 
     def _stop_watching(self, result: Any) -> Any:
         self._stall = None
@@ -410,14 +329,7 @@ class Channel(Protocol):
         if self._state is _State.CLOSING:
             return
         answer = error_answer(error)
-        written = head(
-            answer,
-            b"HTTP/1.1",
-            self.state.date_line,
-            is_persistent=False,
-            is_legacy=self.state.legacy,
-        )
-        self.outgoing.write_buffered(written + answer.body)
+        self.outgoing.write_buffered(last_answer(answer, self.state.date_line, self.state.legacy))
         ended_s = self.state.listener.now_s
         self.state.listener.served(
             Served(ended_s, 0.0, self.peer_host, b"", int(answer.status), len(answer.body))
@@ -433,7 +345,7 @@ class Channel(Protocol):
         if self._stall is None:
             if now_s >= self._deadline_s:
                 self._time_out()
-        elif self._is_stalled(now_s):
+        elif self.outgoing.is_stalled(self._stall, now_s):
             self.transport.abortConnection()
         elif self._state is not _State.ANSWERING and not self.outgoing.delivery().queued_bytes:
             self._stall = None

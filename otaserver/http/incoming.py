@@ -1,5 +1,7 @@
 """What a client has sent and the server has not taken yet."""
 
+from collections.abc import Callable
+
 from otaserver.http.head import Head, check_unfinished, parse_head
 
 _HEAD_END = b"\r\n\r\n"
@@ -25,11 +27,6 @@ class Incoming:
         """Whether anything waits here, be it a request or a part of one."""
         return bool(self._data) or self._head is not None
 
-    @property
-    def has_head(self) -> bool:
-        """Whether a head was taken whose request was not."""
-        return self._head is not None
-
     def add(self, data: bytes) -> None:
         """Add what has arrived.
 
@@ -43,15 +40,34 @@ class Incoming:
         self._data = b""
         self._head = None
 
-    def take_head(self) -> Head | None:
-        """Take the head of the next request; its body, if it has one, is still to come.
+    def take_request(self, tell_to_continue: Callable[[], None]) -> Head | None:
+        """Take the next request, without its body, which no request here needs.
+
+        Args:
+            tell_to_continue: called if the client waits to be told to send the body.
 
         Returns:
-            The head; None if not all of it has arrived.
+            Its head; None if not all of it has arrived.
 
         Raises:
             OTAServerError: it is malformed or too large.
         """
+        if self._head is None:
+            self._head = self._take_head()
+            if self._head is None:
+                return None
+            if self._head.expects_continue:
+                tell_to_continue()
+        if self._body_bytes:
+            skipped = min(self._body_bytes, len(self._data))
+            self._data = self._data[skipped:]
+            self._body_bytes -= skipped
+            if self._body_bytes:
+                return None
+        head, self._head = self._head, None
+        return head
+
+    def _take_head(self) -> Head | None:
         data = self._data
         if data.startswith(b"\r\n") and not self._has_skipped_line:
             # Some clients send an empty line after a request (RFC 9112, section 2.2).
@@ -67,20 +83,4 @@ class Incoming:
         self._searched_bytes = 0
         self._has_skipped_line = False
         self._body_bytes = head.body_bytes
-        self._head = head
-        return head
-
-    def take_request(self) -> Head | None:
-        """Take a request, without its body, which no request here needs.
-
-        Returns:
-            The head that was taken last; None if not all of the body has arrived.
-        """
-        if self._body_bytes:
-            skipped = min(self._body_bytes, len(self._data))
-            self._data = self._data[skipped:]
-            self._body_bytes -= skipped
-            if self._body_bytes:
-                return None
-        head, self._head = self._head, None
         return head

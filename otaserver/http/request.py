@@ -87,10 +87,10 @@ class Request:
             hosts = self._fields.get(b"Host", ())
             route = state.routes.known(path)
             if route is not None:
-                self._answer(route, self._channel.base_url(route.authority, hosts))
+                self._answer(route, self._channel.base_url.find(route.authority, hosts))
                 return
             target = parse_target(path)
-            base_url = self._channel.base_url(target.authority, hosts)
+            base_url = self._channel.base_url.find(target.authority, hosts)
             following = Deferred.fromCoroutine(state.routes.follow(path, target))
             following.addCallback(self._answer, base_url).addErrback(self._fail)
         except Exception:
@@ -198,7 +198,8 @@ class Request:
         """Write a small answer, and wait for the client if it doesn't take all of it."""
         self.sent_bytes = len(body)
         try:
-            written_bytes = self._channel.write_answer(head, body)
+            is_last = not self._channel.is_persistent
+            written_bytes = self._channel.outgoing.write_small(head, body, is_last)
         except OSError:
             # The transport will meet the same error.
             written_bytes = 0

@@ -23,6 +23,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IPullProducer
 from zope.interface import implementer
 
+from otaserver.wire.stall import StallDetector
 from otaserver.wire.transfer import TURN_BYTES, Transfer
 from otaserver.wire.zero_copy import (
     Delivery,
@@ -129,9 +130,42 @@ class Outgoing(Writer):
         sent_bytes = 0 if self._transfer is None else self._transfer.sent_bytes
         return delivery(self.transport, sent_bytes)
 
+    def is_stalled(self, detector: StallDetector, now_s: float) -> bool:
+        """Have the reader's progress judged.
+
+        Args:
+            detector: judges it.
+            now_s: the time, in seconds.
+
+        Returns:
+            Whether to give the reader up.
+        """
+        arrived_bytes, room_bytes, _ = self.delivery()
+        return detector.is_stalled(now_s, arrived_bytes, room_bytes)
+
     def begin_turn(self) -> None:
         """Allow the connection another turn's worth of bytes."""
         self._left_bytes = TURN_BYTES
+
+    def write_small(self, head: bytes, body: bytes, is_last: bool) -> int:
+        """Write something small in one go.
+
+        Args:
+            head: its head.
+            body: its body.
+            is_last: whether the connection ends now, and so needs a turn of the reactor
+                anyway.
+
+        Returns:
+            How much was written, in bytes; the rest has to be sent.
+
+        Raises:
+            OSError: the connection is lost.
+        """
+        if self.is_direct and not is_last:
+            return self.write_direct((head, body))
+        self.write_buffered(head + body)
+        return len(head) + len(body)
 
     def write_direct(self, parts: Sequence[bytes | memoryview]) -> int:
         """Write to the socket itself, as much as it takes now.

@@ -1,4 +1,4 @@
-"""Floods an HTTP server: ``flood PORT KIND CONNECTIONS REQUESTS read|unread``, until it is ended."""
+"""Floods an HTTP server: ``flood PORT KIND CONNECTIONS REQUESTS read|unread``, until ended."""
 
 import contextlib
 import select

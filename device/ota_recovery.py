@@ -662,7 +662,7 @@ def _is_own(name):
     return len(name) == HASH_DIGITS or name in OWN or "~" in name
 
 
-def recover(board=None, log=None, trial_s=TRIAL_S, roots=None):
+def recover(board=None, log=None, trial_s=TRIAL_S):
     """Continue an update that a reset interrupted; called first thing in boot.py.
 
     Args:
@@ -670,8 +670,6 @@ def recover(board=None, log=None, trial_s=TRIAL_S, roots=None):
         log: called with each message, one line of text.
         trial_s: seconds after which the device resets unless the release on trial has been
             confirmed; 0 for never.
-        roots: those given to OTA; not needed, as an update keeps its own in the journal, and
-            uses them even if these differ, which is logged.
 
     Returns "idle", "trial" while a release is waiting for confirm(), or "failed". Never
     raises, as the device must start: errors are logged and left to the next boot, which
@@ -681,10 +679,6 @@ def recover(board=None, log=None, trial_s=TRIAL_S, roots=None):
     recovery = state = None
     try:
         recovery = Recovery(board or find_board(), log)
-        if roots and recovery.state() != "idle":
-            for name in roots:
-                if recovery.roots.get(name) != roots[name]:
-                    log("update: {} is not where boot.py says".format(name))
         state = recovery.at_boot()
     except Exception as error:
         log("update: recovery failed: {}".format(repr(error)))

@@ -48,11 +48,21 @@ class EncodedManifests:
         worker: encodes the large ones.
         max_bytes: how much memory the manifests it keeps may take.
         legacy: see `otaserver.manifest.encoding.encode`.
+        varies_by_host: whether URLs depend on the host that a request names. Caches on
+            the way then have to keep a manifest for each host (RFC 9110, section 12.5.5):
+            otherwise one client could choose where all others fetch their files.
     """
 
-    def __init__(self, worker: Worker, max_bytes: int, legacy: bool = False) -> None:
+    def __init__(
+        self,
+        worker: Worker,
+        max_bytes: int,
+        legacy: bool = False,
+        varies_by_host: bool = True,
+    ) -> None:
         self._worker = worker
         self._legacy = legacy
+        self._vary_line = "Vary: Host\r\n" if varies_by_host else ""
         self._encoded: ByteCache[_Key, EncodedManifest] = ByteCache(max_bytes)
         self._pending: dict[_Key, list[Deferred[EncodedManifest]]] = {}
 
@@ -116,5 +126,6 @@ class EncodedManifests:
             "Content-Type: application/json\r\n"
             f"ETag: {etag}\r\n"
             "Cache-Control: public, max-age=10\r\n"
+            f"{self._vary_line}"
         )
         return EncodedManifest(body, etag, fields.encode(), b"Content-Length: %d\r\n" % len(body))

@@ -19,6 +19,8 @@ from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import CannotListenError
 from twisted.python.failure import Failure
 
+from otaserver.certificates import fault_of_files, fault_of_folder
+from otaserver.option_values import MAX_PORT
 from otaserver.startup import CannotStart, quoted
 from otaserver.trial import TrialReactor
 
@@ -37,12 +39,24 @@ _PARAMETERS = {
 _TRIED = ("tcp", "tcp6", "ssl", "tls", "unix")
 _REQUIRED = {"tls": "path", "unix": "address", "systemd": "domain"}
 
+# Those that Twisted turns into numbers, and what each is expected to be.
+_NUMBERS = {
+    "port": (re.compile(r"\d{1,5}"), f"a number from 0 to {MAX_PORT}"),
+    # The kernel takes no more, and cuts it down to its own limit.
+    "backlog": (re.compile(r"\d{1,9}"), "a number below 1000000000"),
+    "index": (re.compile(r"\d{1,9}"), "the number of a socket, counted from 0"),
+    "mode": (re.compile(r"0?[0-7]{1,3}"), "an octal mode such as 660"),
+    "lockfile": (re.compile(r"[01]"), "0 or 1"),
+}
+_ANYTHING = re.compile(r".*", re.DOTALL)
+
 _WORD = re.compile(r"(?:(?P<name>(?:\\.|[^\\:=])*)=)?(?P<value>(?:\\.|[^\\:])*):", re.DOTALL)
 _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 
 # What people write who know other servers.
 _ADDRESS_AND_PORT = re.compile(
-    r"(?:[a-z]+://)?(?:(?P<host>[\d.]+|localhost)?:)?(?P<port>\d{1,5})/?", re.ASCII
+    r"(?:[a-z]+://)?(?:(?P<host>[\d.]+|localhost|\[(?P<ipv6>[\da-f:.]+)\])?:)?(?P<port>\d{1,5})/?",
+    re.ASCII | re.IGNORECASE,
 )
 
 
@@ -191,46 +205,21 @@ def _check_folder_is_meant(values: dict[str, str]) -> None:
 
 
 def _check_numbers(endpoint: Endpoint) -> None:
-    port = endpoint.values.get("port", "0")
-    if not (port.isdecimal() and int(port[:6]) < 65536):
-        raise _Wrong(f"has the port {quoted(port)}, which is not a number from 0 to 65535")
-    backlog = endpoint.values.get("backlog", "0")
-    if not backlog.isdecimal():
-        raise _Wrong(f"has the backlog {quoted(backlog)}, which is not a number")
+    for name, value in endpoint.values.items():
+        pattern, what = _NUMBERS.get(name, (_ANYTHING, ""))
+        if not pattern.fullmatch(value) or (name == "port" and int(value) > MAX_PORT):
+            raise _Wrong(f"has the {name} {quoted(value)}, which is not {what}")
 
 
 def _check_certificates(endpoint: Endpoint) -> None:
     values = endpoint.values
     if endpoint.kind == "tls":
-        folder = Path(values["path"])
-        if not folder.is_dir():
-            raise _Wrong(f"names a folder of certificates that is missing: {quoted(str(folder))}")
-        if not any(_has_name(path) for path in folder.rglob("*.pem")):
-            raise _Wrong(
-                f"names the folder {quoted(str(folder))}, which has no .pem file with a "
-                "certificate for a DNS name (subjectAltName)"
-            )
-        return
-    key = values.get("privateKey", "server.pem")
-    for path in (key, values.get("certKey", key), values.get("extraCertChain", key)):
-        try:
-            Path(path).read_bytes()
-        except OSError as error:
-            raise _Wrong(f"names the file {quoted(path)}: {error.strerror}") from error
-
-
-def _has_name(path: Path) -> bool:
-    """Tell whether Twisted finds a DNS name in a file, by which it chooses certificates."""
-    from cryptography import x509
-
-    try:
-        for certificate in x509.load_pem_x509_certificates(path.read_bytes()):
-            names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
-            if names.value.get_values_for_type(x509.DNSName):
-                return True
-    except (OSError, ValueError, x509.ExtensionNotFound):
-        pass
-    return False
+        fault = fault_of_folder(Path(values["path"]))
+    else:
+        key = values.get("privateKey", "server.pem")
+        fault = fault_of_files(key, values.get("certKey", key), values)
+    if fault:
+        raise _Wrong(f"names {fault}")
 
 
 def _what_twisted_says(text: str, error: Exception) -> str:
@@ -240,15 +229,23 @@ def _what_twisted_says(text: str, error: Exception) -> str:
         match = _ADDRESS_AND_PORT.fullmatch(text)
         if match is None:
             return f"is not an endpoint such as tcp:8000: {error}"
-        interface = f":interface={match['host']}" if match["host"] else ""
-        return f"is not an endpoint: write tcp:{match['port']}{interface}"
+        kind = "tcp6" if match["ipv6"] else "tcp"
+        host = (match["ipv6"] or match["host"] or "").replace(":", r"\:")
+        interface = f":interface={host}" if host else ""
+        return f"is not an endpoint: write {kind}:{match['port']}{interface}"
     if endpoint.kind == "systemd" and isinstance(error, LookupError):
         return "names a socket that systemd has not passed to this process"
     if endpoint.kind == "tls":
-        return f"names a folder with a .pem file that can't be read: {error}"
+        return f"names a folder with a .pem file that can't be read: {_reason(error)}"
     if endpoint.kind == "ssl":
-        return f"names files that are no private key and certificate in PEM format: {error}"
+        return f"can't be used for TLS: {_reason(error)}"
     return f"is not a valid endpoint: {error}"
+
+
+def _reason(error: Exception) -> str:
+    """Say what was raised; OpenSSL's own errors are lists of (library, function, reason)."""
+    errors = error.args[0] if error.args else None
+    return ", ".join(reason for *_, reason in errors) if isinstance(errors, list) else str(error)
 
 
 def _why_not(option: str, text: str, error: BaseException | None) -> str:

@@ -1,14 +1,16 @@
 """What the log says once the server is listening: the addresses to open, and what to do next."""
 
 import socket
+import sys
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from ipaddress import ip_address
+from ipaddress import IPv4Address, ip_address
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from twisted.application.internet import StreamServerEndpointService
 from twisted.application.service import Service
-from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet import address
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IListeningPort, IStreamServerEndpoint
 from twisted.logger import Logger
@@ -19,6 +21,10 @@ _DEFAULT_PORTS = {"http": 80, "https": 443, "ftp": 21, "ftps": 990}
 # Addresses that nobody has (RFC 5737, RFC 3849): the way there is the way out of the network.
 _ELSEWHERE = {socket.AF_INET: "192.0.2.1", socket.AF_INET6: "2001:db8::1"}
 _DISCARD_PORT = 9
+
+# proc_pid_net(5): the interface, the destination and the gateway, in hexadecimal, and more.
+_ROUTES = Path("/proc/self/net/route")
+_NO_GATEWAY = "00000000"
 
 
 class Listening(NamedTuple):
@@ -53,15 +59,39 @@ def own_addresses() -> OwnAddresses:
     """Find this machine's addresses, without sending anything.
 
     Returns:
-        The addresses from which it would send to another network.
+        The addresses from which it would send to another network or, where no route
+        leads there, as in a vehicle, to its own one.
     """
-    return OwnAddresses(_own_address(socket.AF_INET), _own_address(socket.AF_INET6))
+    outwards = _address_towards(socket.AF_INET, _ELSEWHERE[socket.AF_INET])
+    inwards = (_address_towards(socket.AF_INET, host) for host in _neighbours(_routes()))
+    return OwnAddresses(
+        outwards or next(filter(None, inwards), None),
+        _address_towards(socket.AF_INET6, _ELSEWHERE[socket.AF_INET6]),
+    )
 
 
-def _own_address(family: socket.AddressFamily) -> str | None:
+def _routes() -> str:
+    """Read the kernel's table of routes for IPv4; empty where there is none to read."""
+    with suppress(OSError):
+        return _ROUTES.read_text(encoding="utf-8")
+    return ""
+
+
+def _neighbours(routes: str) -> Iterable[str]:
+    """List an address in each network that the machine is in."""
+    for line in routes.splitlines()[1:]:
+        _, destination, gateway, *_ = line.split()
+        if gateway == _NO_GATEWAY:
+            # The number is in the byte order of the processor. What is asked for is the
+            # first address, because that of the network itself may stand for all hosts in it.
+            network = int.from_bytes(int(destination, 16).to_bytes(4, sys.byteorder), "big")
+            yield str(IPv4Address(network | 1))
+
+
+def _address_towards(family: socket.AddressFamily, elsewhere: str) -> str | None:
     with suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as probe:
         # For UDP, this sends nothing: it only chooses the route, and with it the address.
-        probe.connect((_ELSEWHERE[family], _DISCARD_PORT))
+        probe.connect((elsewhere, _DISCARD_PORT))
         host: str = probe.getsockname()[0]
         return None if ip_address(host).is_loopback else host
     return None
@@ -186,10 +216,10 @@ class _ObservedEndpoint:
         Returns:
             Its URLs or, for a Unix socket and the like, the endpoint's description.
         """
-        address = self.port.getHost()
-        if not isinstance(address, IPv4Address | IPv6Address):
+        host = self.port.getHost()
+        if not isinstance(host, address.IPv4Address | address.IPv6Address):
             return f"{self._scheme} at {self._description}"
-        listening = Listening(self._scheme, address.host, address.port, _takes_ipv4(self.port))
+        listening = Listening(self._scheme, host.host, host.port, _takes_ipv4(self.port))
         return address_line(listening, own)
 
 

@@ -10,8 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from otaserver.catalogue.roots import BadRoots, parse_roots
-from otaserver.http.target import BadTarget, checked_host
+from otaserver.http.base_url import BadHost, parse_host
 from otaserver.startup import CannotStart, quoted
+
+MAX_PORT = 65535
+
+_PORTS = re.compile(r"(\d{1,5})-(\d{1,5})")
 
 # The characters allowed in a path are those of RFC 3986, section 3.3.
 _PUBLIC_URL = re.compile(
@@ -100,8 +104,8 @@ def public_url_from(text: str) -> str:
     match = _PUBLIC_URL.fullmatch(url)
     try:
         if url:
-            checked_host(match["authority"].encode() if match else b"")
-    except (BadTarget, UnicodeError) as error:
+            parse_host(match["authority"].encode() if match else b"")
+    except (BadHost, UnicodeError) as error:
         raise CannotStart(
             f"--public-url {quoted(text)} is not a URL such as http://ota.example.com"
         ) from error
@@ -120,12 +124,13 @@ def ports_from(text: str) -> range:
     Raises:
         CannotStart: it is not a range of ports.
     """
-    first, _, last = text.partition("-")
-    if not (first.isdecimal() and last.isdecimal() and 0 < int(first) <= int(last) < 65536):
+    match = _PORTS.fullmatch(text)
+    first, last = map(int, match.groups()) if match else (0, 0)
+    if not 0 < first <= last <= MAX_PORT:
         raise CannotStart(
             f"--ftp-passive-ports {quoted(text)} is not a range of ports such as 30000-30999"
         )
-    return range(int(first), int(last) + 1)
+    return range(first, last + 1)
 
 
 def roots_from(text: str) -> tuple[str, ...]:

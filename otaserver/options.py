@@ -181,10 +181,22 @@ class Options(usage.Options):
         yield "--state", self["state"], "the state folder"
         if self["access-log"]:
             yield "--access-log", Path(self["access-log"]), "the access log"
+        log = self._file_of_twistds_log()
+        if log:
+            yield "twistd's --logfile", log, "the log"
         for name in ("http", "ftp"):
             endpoint = checked_endpoint(f"--{name}", self[name]) if self[name] else None
             for path in endpoint.secrets() if endpoint else ():
                 yield f"--{name}", path, "the private key"
+
+    def _file_of_twistds_log(self) -> Path | None:
+        """Tell where twistd will write the server's log; None if that is no file."""
+        twistd = self.parent
+        if twistd is None or twistd["syslog"]:
+            return None
+        # As in twistd's AppLogger, whose default depends on whether it becomes a daemon.
+        name = twistd["logfile"] or ("-" if twistd["nodaemon"] else "twistd.log")
+        return None if name == "-" else Path(name).absolute()
 
     def _fault_of_files(self) -> str:
         """Look for files and folders that the server could not use."""

@@ -1,7 +1,7 @@
 """Signals: SIGHUP reads again what can be read again, and asking twice to stop is no error.
 
-SIGHUP would end the process otherwise. To SIGTERM and SIGINT Twisted reacts by itself, but
-takes it for a fault if another one arrives before it has stopped.
+SIGHUP and SIGUSR1 would end the process otherwise. To SIGTERM and SIGINT Twisted reacts by
+itself, but takes it for a fault if another one arrives before it has stopped.
 """
 
 import signal
@@ -42,6 +42,10 @@ class Signals(Service):
         """Begin to react."""
         super().startService()
         signal.signal(signal.SIGHUP, self._take_hang_up)
+        if signal.getsignal(signal.SIGUSR1) is signal.SIG_DFL:
+            # A tool that rotates logs may send it where no log is a file; an access log that
+            # is one takes it itself.
+            signal.signal(signal.SIGUSR1, signal.SIG_IGN)
         # The reactor installs its own reactions when it starts to run.
         self._reactor.callWhenRunning(self._wrap_reactions)
 

@@ -1,6 +1,7 @@
 """``twistd otaserver``: how everything is wired together."""
 
 import resource
+import time
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,9 @@ from twisted.logger import Logger
 
 from otaserver.catalogue.first_offers import FirstOffers
 from otaserver.catalogue.hash_store import HashStore
+from otaserver.clock import make_steady
 from otaserver.encoded_manifests import EncodedManifests
 from otaserver.endpoints import listen, try_to_listen
-from otaserver.ftp.addresses import canonical
 from otaserver.ftp.factory import FTPFactory
 from otaserver.ftp.login import LoginPolicy
 from otaserver.ftp.network import ReactorNetwork
@@ -31,6 +32,7 @@ from otaserver.signals import Signals
 from otaserver.startup import Server
 from otaserver.watch import CatalogueWatch
 from otaserver.wire.access_log import AccessLogFile, TwistedAccessLog
+from otaserver.wire.addresses import canonical
 from otaserver.wire.events import ServedEvents
 from otaserver.wire.limits import ConnectionLimits
 from otaserver.wire.listener import Listener
@@ -57,6 +59,7 @@ def makeService(options: Options) -> MultiService:
     """
     from twisted.internet import reactor
 
+    make_steady(reactor)
     _allow_as_many_files_as_possible()
     service = Server(Path(options["root"]), options["state"])
     signals = Signals(reactor)
@@ -76,7 +79,12 @@ def makeService(options: Options) -> MultiService:
     watch = _watch(options, reactor, scanning)
     watch.setServiceParent(service)
     signals.on_hang_up("scanning the release tree", watch.scan_now)
-    manifests = EncodedManifests(encoding, options["cache-size"] // 2, bool(options["legacy"]))
+    manifests = EncodedManifests(
+        encoding,
+        options["cache-size"] // 2,
+        legacy=bool(options["legacy"]),
+        varies_by_host=not options["public-url"],
+    )
     watch.on_change(manifests.clear)
     turns = Turns(reactor)
     unread = UnreadAnswers(reactor, options["cache-size"] // 2)
@@ -148,7 +156,7 @@ def _http(
     limits = ConnectionLimits(options["max-connections"], options["max-per-address"])
     return Site(
         HTTPState(
-            listener=Listener(reactor, limits, events),
+            listener=Listener(reactor, time.time, limits, events),
             server=server,
             routes=routes,
             worker=worker,
@@ -174,7 +182,7 @@ def _ftp(
     everybody: Any = AllowAnonymousAccess()
     return FTPFactory(
         FTPState(
-            listener=Listener(reactor, limits, events),
+            listener=Listener(reactor, time.time, limits, events),
             portal=Portal(realm, [everybody]),
             network=ReactorNetwork(reactor, options["ftp-passive-ports"]),
             login_policy=LoginPolicy(options["ftp-login-attempts"], options["ftp-login-delay"]),

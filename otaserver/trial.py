@@ -19,6 +19,9 @@ from twisted.python.util import switchUID
 
 _MAX_SENTENCE_BYTES = 4096
 
+# unix(7): sun_path has 108 bytes, and Python ends it with a NUL.
+_MAX_SOCKET_PATH_BYTES = 107
+
 
 class TrialReactor(ExitStack):
     """What endpoints need of a reactor in order to listen: it binds ports, and lets them go.
@@ -100,7 +103,9 @@ class TrialReactor(ExitStack):
         # this must not touch the lock.
         is_left = wantPID and path.is_socket() and os.path.islink(f"{address}.lock")
         fault = 0
-        if (path.exists() and not is_left) or (wantPID and _is_held(f"{address}.lock")):
+        if len(os.fsencode(address)) > _MAX_SOCKET_PATH_BYTES:
+            fault = errno.ENAMETOOLONG
+        elif (path.exists() and not is_left) or (wantPID and _is_held(f"{address}.lock")):
             fault = errno.EADDRINUSE
         elif not path.parent.is_dir():
             fault = errno.ENOENT

@@ -14,7 +14,8 @@ from otaserver.catalogue.model import Catalogue, Folder
 from otaserver.catalogue.problems import Problem
 from otaserver.catalogue.release_rules import DEFAULT_ROOTS
 from otaserver.catalogue.scan import ScanCancelled, ScanError, Scanner
-from otaserver.worker import Clock, DelayedCall, Worker
+from otaserver.clock import Clock, DelayedCall
+from otaserver.worker import Worker
 
 # Scans of a large tree may take at most this share of the time.
 _BUSY_SHARE = 0.05
@@ -90,7 +91,12 @@ class CatalogueWatch(Service):
         self._hashes = self._open_hashes()
         self._first_offers = self._open_first_offers()
         self._scanner = Scanner(
-            self._root, self._hashes, self._settle_s, self._roots, self._first_offers
+            self._root,
+            self._hashes,
+            self._settle_s,
+            self._roots,
+            self._first_offers,
+            monotonic_s=self._clock.seconds,
         )
         self._scan()
 

@@ -1,4 +1,4 @@
-"""The clock and the worker threads, as interfaces that the rest of the server depends on."""
+"""The worker threads, as an interface that the rest of the server depends on."""
 
 from collections.abc import Callable
 from typing import Any, ParamSpec, Protocol, TypeVar
@@ -10,36 +10,6 @@ from twisted.python.threadpool import ThreadPool
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
-
-
-class DelayedCall(Protocol):
-    """A scheduled call. See `twisted.internet.interfaces.IDelayedCall`."""
-
-    def cancel(self) -> None:
-        """Cancel the call."""
-
-
-class Clock(Protocol):
-    """The time-keeping part of a reactor. See `twisted.internet.interfaces.IReactorTime`."""
-
-    def seconds(self) -> float:
-        """Return the current time.
-
-        Returns:
-            The time in seconds.
-        """
-
-    def callLater(self, delay: float, callable: Callable[..., Any], *args: Any) -> DelayedCall:
-        """Schedule a call.
-
-        Args:
-            delay: how long to wait, in seconds.
-            callable: what to call.
-            args: its arguments.
-
-        Returns:
-            The scheduled call, which can be cancelled.
-        """
 
 
 class Worker(Protocol):

@@ -41,7 +41,15 @@ def said(text: str) -> str:
         ("ssl:x", "has the port 'x', which is not a number from 0 to 65535"),
         ("haproxy:tcp:x", "has the port 'x', which is not a number from 0 to 65535"),
         ("tcp:port=x", "has the port 'x', which is not a number from 0 to 65535"),
-        ("tcp:0:backlog=many", "has the backlog 'many', which is not a number"),
+        ("tcp:0000099999", "has the port '0000099999', which is not a number from 0 to 65535"),
+        ("tcp:0:backlog=x", "has the backlog 'x', which is not a number below 1000000000"),
+        ("tcp:0:backlog=9999999999", None),
+        ("unix:s:mode=999", "has the mode '999', which is not an octal mode such as 660"),
+        ("unix:s:lockfile=x", "has the lockfile 'x', which is not 0 or 1"),
+        (
+            "systemd:INET:index=x",
+            "has the index 'x', which is not the number of a socket, counted from 0",
+        ),
         ("tcp:0:if=x", "has 'if', but tcp takes only port, interface, backlog"),
         ("tcp:0\\", "ends with a backslash"),
         ("systemd:INET:index=0", "names a socket that systemd has not passed to this process"),
@@ -68,6 +76,8 @@ def test_a_colon_that_was_not_escaped(text: str) -> None:
         ("0.0.0.0:8000", "tcp:8000:interface=0.0.0.0"),
         ("localhost:80", "tcp:80:interface=localhost"),
         ("http://192.0.2.1:8000/", "tcp:8000:interface=192.0.2.1"),
+        ("[::]:80", r"tcp6:80:interface=\:\:"),
+        ("http://[fd00::1]:8000/", r"tcp6:8000:interface=fd00\:\:1"),
     ],
 )
 def test_what_other_servers_take_is_answered_with_the_right_form(text: str, right: str) -> None:
@@ -121,8 +131,8 @@ class TestTLS:
         monkeypatch.chdir(tmp_path)
         (tmp_path / "bad.pem").write_text("not a key")
         assert said("ssl:0") == "names the file 'server.pem': No such file or directory"
-        assert said("ssl:0:privateKey=bad.pem").startswith(
-            "names files that are no private key and certificate in PEM format: "
+        assert said("ssl:0:privateKey=bad.pem") == (
+            "names the file 'bad.pem', which has no private key in PEM format"
         )
         assert said("ssl:0:privateKey=bad.pem:certKey=no.pem") == (
             "names the file 'no.pem': No such file or directory"
@@ -179,6 +189,7 @@ class TestTrying:
             ("tcp:0:interface=no such", "Name or service not known"),
             ("tcp:0:interface=192.0.2.1", "Cannot assign requested address"),
             ("unix:/none/socket", "No such file or directory"),
+            (f"unix:/tmp/{'a' * 103}", "File name too long"),
         ],
     )
     def test_what_can_not_be_opened(self, text: str, why: str) -> None:

@@ -2,6 +2,8 @@
 
 import re
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,8 +15,15 @@ from twisted.internet.defer import Deferred
 from twisted.internet.protocol import Factory
 from twisted.logger import globalLogPublisher
 
-from otaserver.greeting import Greeting, Listening, OwnAddresses, address_line, own_addresses
-from tests.support.process import LOOPBACK, Server, running_server
+from otaserver.greeting import (
+    Greeting,
+    Listening,
+    OwnAddresses,
+    _neighbours,
+    address_line,
+    own_addresses,
+)
+from tests.support.process import LOOPBACK, PROJECT, Server, running_server
 
 NOWHERE = OwnAddresses(None, None)
 IPV4 = OwnAddresses("192.168.1.10", None)
@@ -208,4 +217,33 @@ def test_a_machine_without_a_network_has_none(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(
         "otaserver.greeting._ELSEWHERE", {socket.AF_INET: LOOPBACK, socket.AF_INET6: "no address"}
     )
+    monkeypatch.setattr("otaserver.greeting._ROUTES", Path("/none"))
     assert own_addresses() == NOWHERE
+
+
+@pytest.mark.skipif(sys.byteorder == "big", reason="the table below is a little-endian machine's")
+def test_the_networks_that_the_machine_is_in() -> None:
+    routes = (
+        "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT \n"
+        "eth0\t00000000\t010200C0\t0003\t0\t0\t0\t00000000\t0\t0\t0 \n"
+        "eth0\t000200C0\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\t0\t0 \n"
+        "wlan0\t0000000A\t00000000\t0001\t0\t0\t0\t000000FF\t0\t0\t0 \n"
+    )
+    assert list(_neighbours(routes)) == ["192.0.2.1", "10.0.0.1"]
+    assert list(_neighbours("")) == []
+
+
+@pytest.mark.real
+def test_a_network_without_a_way_out_has_an_address_too() -> None:
+    """A vehicle's server is in its Wi-Fi, and nowhere else."""
+    commands = (
+        "ip link add left type veth peer name right && ip addr add 10.7.0.5/24 dev left && "
+        "ip link set left up && ip link set right up && "
+        f"exec {sys.executable} -c "
+        "'from otaserver.greeting import own_addresses; print(own_addresses().ipv4)'"
+    )
+    unshare = ["unshare", "--map-root-user", "--net", "sh", "-c"]
+    if subprocess.run([*unshare, commands.partition(" &&")[0]], capture_output=True).returncode:
+        pytest.skip("networks can't be made here")
+    run = subprocess.run([*unshare, commands], cwd=PROJECT, capture_output=True, text=True)
+    assert run.stdout == "10.7.0.5\n", run.stderr

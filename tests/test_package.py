@@ -47,6 +47,7 @@ def test_the_core_and_the_commands_load_no_twisted(package: str) -> None:
 ROOMS = (
     "errors",
     "byte_cache",
+    "clock",
     "worker",
     "catalogue",
     "manifest",
@@ -61,8 +62,9 @@ ROOMS = (
     "trial",
     "greeting",
     "startup",
-    "endpoints",
+    "certificates",
     "option_values",
+    "endpoints",
     "signals",
     "options",
     "tap",

@@ -11,7 +11,7 @@ import pytest
 from otaserver.catalogue.names import (
     LEFT_BEHIND,
     LEFT_BEHIND_ENDINGS,
-    UNFINISHED_BEGINNING,
+    UNFINISHED_BEGINNINGS,
     UNFINISHED_ENDINGS,
     UNFINISHED_FOLDERS,
     is_part,
@@ -113,7 +113,8 @@ def test_what_else_keeps_a_release_from_being_offered(root: Path) -> None:
 @pytest.mark.parametrize("row", table(DOCS, "Names that are pointed out"), ids=lambda row: row[0])
 def test_names_that_are_pointed_out(root: Path, row: list[str]) -> None:
     path, what, remedy = row
-    write_tree(root, {path.strip("`"): b"\xe9", "1.0.0/flash/main.py": b""})
+    path = path.removesuffix(", a file").strip("`")
+    write_tree(root, {path: b"\xe9", "1.0.0/flash/main.py": b""})
     (problem,) = scanned(root).problems
     assert (problem.what, problem.remedy) == (what, remedy)
 
@@ -139,6 +140,7 @@ def test_what_is_never_part_of_a_release(text: str) -> None:
 def test_names_of_unfinished_uploads() -> None:
     named = names_in(table(DOCS, "Names of unfinished uploads"))
     endings = {"*" + ending for ending in UNFINISHED_ENDINGS}
-    rsync = ".main.py.ab12cd"
-    assert named == {*endings, UNFINISHED_BEGINNING + "*", *UNFINISHED_FOLDERS, rsync}
+    beginnings = {beginning + "*" for beginning in UNFINISHED_BEGINNINGS}
+    others = {".main.py.ab12cd", ".main.py.~1a2b"}
+    assert named == {*endings, *beginnings, *UNFINISHED_FOLDERS, *others}
     assert all(is_unfinished(name.replace("*", "main.py")) for name in named)

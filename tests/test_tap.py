@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from twisted.application.service import IServiceMaker
 from twisted.plugin import getPlugins
+from twisted.scripts._twistd_unix import ServerOptions
 
 from otaserver.options import Options
 from otaserver.startup import CannotStart, lock_state
@@ -166,6 +167,31 @@ def test_so_is_what_else_must_not_be_served(root: Path, option: str, value: str)
     self_signed(root, "subjectAltName=DNS:localhost")
     with pytest.raises(CannotStart, match=rf"{option}: .* is inside the release tree"):
         parsed(root, option, value.format(root=root))
+
+
+@pytest.mark.parametrize(
+    ("before", "is_refused"),
+    [
+        ([], True),
+        (["--logfile", "sub/x.log"], True),
+        (["--nodaemon", "--logfile", "x.log"], True),
+        (["--nodaemon"], False),
+        (["--logfile", "-"], False),
+        (["--syslog"], False),
+        (["--logfile", "/var/log/x.log"], False),
+    ],
+)
+def test_so_is_twistd_s_own_log(
+    root: Path, monkeypatch: pytest.MonkeyPatch, before: list[str], is_refused: bool
+) -> None:
+    monkeypatch.chdir(root)
+    state = str(root.parent / "state")
+    command = [*before, "otaserver", "--root", str(root), "--state", state]
+    if not is_refused:
+        ServerOptions().parseOptions(command)
+        return
+    with pytest.raises(CannotStart, match=r"twistd's --logfile: the log .* is inside the release"):
+        ServerOptions().parseOptions(command)
 
 
 @pytest.mark.parametrize("endpoint", ["tcp:99999", "nonsense", "tls:18020", "systemd:x"])
@@ -446,6 +472,8 @@ def test_sighup_without_a_log_of_its_own_says_what_it_does(
     with running_server(small_tree, tmp_path / "state") as server:
         for _ in range(3):
             server.process.send_signal(signal.SIGHUP)
+            # What reopens logs does no harm where none is a file.
+            server.process.send_signal(signal.SIGUSR1)
             time.sleep(0.1)
         wait_until(
             lambda: sum("SIGHUP: scanning the release tree\n" in x for x in server.log) == 3

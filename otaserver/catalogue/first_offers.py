@@ -1,4 +1,4 @@
-"""What each release contained when it was first offered, so that a change can be noticed.
+"""What releases and firmware contained when they were first offered, to notice a change.
 
 A device that has installed a version never asks for it again. If the version's content
 changes afterwards, some devices have the one, some the other, and nobody can tell which.
@@ -7,10 +7,10 @@ So the first content of each version that is offered is kept across restarts, an
 
 import sqlite3
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from otaserver.catalogue.model import Release, listing
+from otaserver.catalogue.model import File, listing
 from otaserver.catalogue.state_database import StateDatabase
 
 # When there are more versions than this, those are forgotten that no longer exist.
@@ -20,7 +20,7 @@ _COLUMNS = {"release": "TEXT", "content_id": "TEXT NOT NULL", "listing": "BLOB N
 
 
 class FirstOffers:
-    """The first contents of releases, in an SQLite database.
+    """The first contents of releases and firmware, in an SQLite database.
 
     Only one thread at a time may use it.
 
@@ -42,12 +42,15 @@ class FirstOffers:
         self._content_ids: dict[str, str] = dict(rows or ())
         self._new: list[tuple[str, str, bytes]] = []
 
-    def changed_files(self, path: str, release: Release) -> tuple[str, ...]:
-        """Compare a release that is offered with what it contained at first.
+    def changed_files(
+        self, path: str, content_id: str, files: Mapping[str, File]
+    ) -> tuple[str, ...]:
+        """Compare a release or firmware that is offered with what it contained at first.
 
         Args:
-            path: the release's path on disk.
-            release: the release. If it is new, its content is kept.
+            path: its path on disk. If that is new, its content is kept.
+            content_id: what tells its contents apart.
+            files: its files by their path on the device; for firmware, by its own name.
 
         Returns:
             The files that have changed, appeared or gone since, by their path on the
@@ -55,14 +58,14 @@ class FirstOffers:
         """
         first = self._content_ids.get(path)
         if first is None:
-            self._content_ids[path] = release.content_id
-            self._new.append((path, release.content_id, _packed(release)))
+            self._content_ids[path] = content_id
+            self._new.append((path, content_id, zlib.compress(listing(files).encode())))
             return ()
-        if first == release.content_id:
+        if first == content_id:
             return ()
         self.commit()
         before = self._database.run(lambda database: _listing(database, path)) or {}
-        now = {path: file.sha256 for path, file in release.files.items()}
+        now = {path: file.sha256 for path, file in files.items()}
         either = before.keys() | now.keys()
         return tuple(sorted(path for path in either if before.get(path) != now.get(path)))
 
@@ -73,10 +76,10 @@ class FirstOffers:
             self._database.run(lambda database: _insert(database, rows))
 
     def forget_all_but(self, paths: set[str]) -> None:
-        """Forget releases that no longer exist, if there are many.
+        """Forget releases and firmware that no longer exist, if there are many.
 
         Args:
-            paths: the releases that do, by their paths on disk.
+            paths: those that do, by their paths on disk.
         """
         gone = [path for path in self._content_ids if path not in paths]
         if len(self._content_ids) <= _MAX_VERSIONS or not gone:
@@ -89,10 +92,6 @@ class FirstOffers:
         """Commit, and close the database."""
         self.commit()
         self._database.close()
-
-
-def _packed(release: Release) -> bytes:
-    return zlib.compress(listing(release.files).encode())
 
 
 def _listing(database: sqlite3.Connection, path: str) -> dict[str, str]:

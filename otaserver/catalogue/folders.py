@@ -20,8 +20,8 @@ def are_same(items: Iterable[object], others: Iterable[object]) -> bool:
     return set(map(id, items)) == set(map(id, others))
 
 
-def release_paths(folder: Folder) -> Iterator[str]:
-    """Iterate over the releases of a folder and of the products in it.
+def offered_paths(folder: Folder) -> Iterator[str]:
+    """Iterate over the releases and firmware of a folder and of the products in it.
 
     Args:
         folder: a folder.
@@ -32,8 +32,10 @@ def release_paths(folder: Folder) -> Iterator[str]:
     if folder.tree is not None:
         for release in folder.tree.releases:
             yield folder.prefix + release.version
+        for firmware in folder.tree.firmwares:
+            yield firmware.file.path
         for inner in folder.folders.values():
-            yield from release_paths(inner)
+            yield from offered_paths(inner)
 
 
 def release_named(folder: Folder | None, version: str) -> Release | None:

@@ -1,12 +1,18 @@
 """Looking into what a scan has found: names, releases and firmware that can't be offered."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import BinaryIO
 
 from otaserver.catalogue.firmware_image import image_breach
 from otaserver.catalogue.model import File, Firmware, Folder, Release
-from otaserver.catalogue.names import intended_content, intended_firmware, intended_version
+from otaserver.catalogue.names import (
+    firmware_version,
+    intended_content,
+    intended_firmware,
+    intended_version,
+    is_plain_version,
+)
 from otaserver.catalogue.problems import Problem, Weight
 from otaserver.catalogue.release_rules import (
     BOOT_FILE,
@@ -22,6 +28,9 @@ from otaserver.catalogue.versions import rank_of_name
 
 # As much of a boot.py is searched for the call that starts recovery.
 _MAX_BOOT_BYTES = 1 << 16
+
+# What a device starts at boot (MicroPython's boot sequence): no product has it beside releases.
+_STARTED_FILES = ("boot.py", "main.py")
 
 # So many of the files that have changed are named.
 _MAX_NAMED = 5
@@ -77,78 +86,83 @@ def inspected_firmware(version: str, file: File, absolute_root: str) -> Firmware
     return Firmware(version, rank_of_name(version), file, problems)
 
 
-def misnamed_file(path: str) -> Problem | None:
+def misnamed_file(path: str, roots: Sequence[str]) -> Problem | None:
     """Find out whether a file beside releases was meant to be a release or firmware.
 
     Args:
         path: its path relative to the root.
+        roots: the folders of a device that releases may have files in.
 
     Returns:
-        What is wrong with its name; None if it looks like neither.
+        What is wrong with its name or place; None if it looks like neither.
     """
     name = path.rpartition("/")[2]
     firmware, unpacked = intended_firmware(name), intended_content(name)
     if firmware is not None:
         what = "is not offered, because its name is not that of firmware"
-        return Problem(Weight.NOT_OFFERED, path, what, f"rename it to {firmware}")
+        return _not_offered(path, what, f"rename it to {firmware}")
     if unpacked is not None:
-        what = "is an archive, and is not offered"
-        return Problem(Weight.NOT_OFFERED, path, what, f"unpack it, as {unpacked}")
-    return None
+        return _not_offered(path, "is an archive, and is not offered", f"unpack it, as {unpacked}")
+    if is_plain_version(name):
+        what = "has the name of a release, but is a file, and is not offered"
+        return _not_offered(path, what, "delete it, or replace it by a folder")
+    return _stray(path, f"{roots[0]}/{name}") if name in _STARTED_FILES else None
 
 
-def misnamed_release(path: str, root: str) -> Problem:
-    """Describe a folder that has the form of a release, but not the name of one.
+def misplaced_folder(path: str, content: Collection[str], roots: Sequence[str]) -> Problem | None:
+    """Find out whether a folder without versions was meant to be a release, or a part of one.
 
     Args:
         path: its path relative to the root.
-        root: a folder in it that only releases have, such as ``flash``.
+        content: the names of what is in it.
+        roots: the folders of a device that releases may have files in.
 
     Returns:
-        What is wrong with it.
-    """
-    better = intended_version(path.rpartition("/")[2]) or "1.0.1"
-    return Problem(
-        Weight.NOT_OFFERED,
-        path,
-        f"has a folder {root} like a release, but its name is no version, and is not offered",
-        f"rename it, to {better} for example, or move {root} into a release",
-    )
-
-
-def stray_root(path: str) -> Problem:
-    """Describe a folder of a device that is in no release.
-
-    Args:
-        path: its path relative to the root, such as ``lopy4/flash``.
-
-    Returns:
-        What is wrong with it.
+        What is wrong with its name or place; None if it may be a product.
     """
     name = path.rpartition("/")[2]
-    return Problem(
-        Weight.NOT_OFFERED,
-        path,
-        "is in no release, and is not offered",
-        f"move it into one, as 1.0.1/{name} for example",
-    )
+    if firmware_version(name) is not None:
+        what = "has the name of firmware, but is a folder, and is not offered"
+        return _not_offered(path, what, "replace it by the file")
+    better = intended_version(name) or "1.0.1"
+    what = "has a {} like a release, but its name is no version, and is not offered"
+    root = next((root for root in roots if root in content), None)
+    if root is not None:
+        remedy = f"rename it, to {better} for example, or move {root} into a release"
+        return _not_offered(path, what.format(f"folder {root}"), remedy)
+    if name in roots:
+        return _stray(path, name)
+    started = next((file for file in _STARTED_FILES if file in content), None)
+    if started is None:
+        return None
+    remedy = f"move what is in it to {better}/{roots[0]} for example"
+    return _not_offered(path, what.format(f"file {started}"), remedy)
 
 
-def changed_release(path: str, files: tuple[str, ...]) -> Problem:
-    """Describe a release that is no longer what it was when it was first offered.
+def _stray(path: str, place: str) -> Problem:
+    """Say that something that belongs on a device is in no release."""
+    what = "is in no release, and is not offered"
+    return _not_offered(path, what, f"move it into one, as 1.0.1/{place} for example")
+
+
+def changed_offer(path: str, files: tuple[str, ...]) -> Problem:
+    """Describe a release or firmware that is no longer what it was when it was first offered.
 
     Args:
         path: its path relative to the root.
-        files: the files that have changed, by their path on the device.
+        files: the files that have changed, by their path on the device; for firmware, its
+            own name.
 
     Returns:
         What is wrong with it.
     """
     others = f" and {len(files) - _MAX_NAMED} more" if len(files) > _MAX_NAMED else ""
+    is_file = files == (path.rpartition("/")[2],)
+    where = "" if is_file else f", in {', '.join(files[:_MAX_NAMED])}{others}"
     return Problem(
         Weight.CHANGED,
         path,
-        f"changed since it was first offered, in {', '.join(files[:_MAX_NAMED])}{others}",
+        f"changed since it was first offered{where}",
         "restore it, and publish the change as a version of its own",
     )
 
@@ -169,7 +183,10 @@ def _opened(file: File, absolute_root: str) -> BinaryIO:
 def _problem(path: str, breach: Breach) -> Problem:
     name = path.rpartition("/")[2]
     if not breach.path:
-        what = f"{breach.what}, and is not offered"
-        return Problem(Weight.NOT_OFFERED, path, what, breach.remedy)
+        return _not_offered(path, f"{breach.what}, and is not offered", breach.remedy)
     what = f"{breach.what}, so {name} is not offered"
-    return Problem(Weight.NOT_OFFERED, f"{path}/{breach.path}", what, breach.remedy)
+    return _not_offered(f"{path}/{breach.path}", what, breach.remedy)
+
+
+def _not_offered(path: str, what: str, remedy: str) -> Problem:
+    return Problem(Weight.NOT_OFFERED, path, what, remedy)

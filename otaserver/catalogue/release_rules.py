@@ -70,7 +70,7 @@ def version_breach(version: str) -> Breach | None:
     if NOT_IN_VERSIONS.search(version):
         return Breach(
             "",
-            "has a version with a space, a quote, a backslash or a control character",
+            "has a version with a space, a quote or another unsafe character",
             f"change the version, to {plain_version(version)} for example",
         )
     return None
@@ -182,17 +182,18 @@ def _not_on_fat(path: str, parts: list[str]) -> Breach | None:
 
 
 def _outside_roots(path: str, parts: list[str], roots: Collection[str]) -> Breach:
+    first = parts[0]
+    if len(parts) > 2 and is_version_name(first) and parts[1] in roots:
+        remedy = f"move the content of {first} up, or if this is a product, rename it"
+        return Breach(path, "is in a release inside the release", remedy)
     *others, last = (f"{root}/" for root in roots)
     listed = f"{', '.join(others)} and {last}" if others else last
-    if len(parts) > 2 and is_version_name(parts[0]) and parts[1] in roots:
-        return Breach(
-            path, "is in a release inside the release", f"move the content of {parts[0]} up"
-        )
-    return Breach(
-        path,
-        f"is outside {listed}",
-        "move it there, or out of the release",
-    )
+    remedy = "move it there, or out of the release"
+    if len(parts) > 1 and first.lower() in roots:
+        remedy = f"rename {first} to {first.lower()}"
+    elif len(parts) > 1:
+        remedy += f", or name {first} in --roots if devices have it"
+    return Breach(path, f"is outside {listed}", remedy)
 
 
 def _case_clash(release: Release) -> Breach | None:

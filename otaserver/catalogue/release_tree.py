@@ -2,15 +2,18 @@
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Protocol, TypeVar
 
 from otaserver.catalogue.model import Firmware, Folder, Release, ReleaseTree, listing
 from otaserver.catalogue.problems import Problem, Weight
-from otaserver.catalogue.release_rules import step_breach
+from otaserver.catalogue.release_rules import Breach, step_breach
 from otaserver.catalogue.versions import Rank, rank_of_name
+
+# So many of the versions that share a problem are named.
+_MAX_NAMED = 5
 
 
 class _Ranked(Protocol):
@@ -87,17 +90,33 @@ def _problems(path: str, tree: ReleaseTree) -> list[Problem]:
                 "keep one",
             )
         )
+    problems += _step_problems(path, tree)
+    return problems
+
+
+def _step_problems(path: str, tree: ReleaseTree) -> Iterator[Problem]:
+    """Say which devices can't take the newest release, once for each file that is in the way."""
     newest = tree.newest_release
+    groups: defaultdict[tuple[str, str | None], list[tuple[str, Breach]]] = defaultdict(list)
     for version, instead in tree.steps.items():
         old = tree.release(version)
         breach = step_breach(old, newest) if old is not None and newest is not None else None
-        if newest is None or breach is None:
-            continue
-        gets = f"which get {instead.version}" if instead else "which get nothing"
+        if breach is not None:
+            groups[breach.path, instead.version if instead else None].append((version, breach))
+    for (_, gets), group in groups.items():
+        assert newest is not None
+        breach = group[-1][1]
+        # The highest: most devices are on these.
+        *named, last = [version for version, _ in group[-_MAX_NAMED:]]
+        if len(group) > _MAX_NAMED:
+            named, last = [*named, last], f"{len(group) - _MAX_NAMED} more"
+        versions = f"{', '.join(named)} and {last}" if named else last
         where = "/".join(part for part in (path, newest.version, breach.path) if part)
-        what = f"{breach.what}; {newest.version} is not offered to devices on {version}, {gets}"
-        problems.append(Problem(Weight.NOT_OFFERED, where, what, breach.remedy))
-    return problems
+        what = (
+            f"{breach.what}; {newest.version} is not offered to devices on {versions}, "
+            f"which get {gets or 'nothing'}"
+        )
+        yield Problem(Weight.NOT_OFFERED, where, what, breach.remedy)
 
 
 def equal_versions(tree: ReleaseTree) -> list[tuple[str, ...]]:

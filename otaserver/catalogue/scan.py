@@ -26,16 +26,15 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from otaserver.catalogue.first_offers import FirstOffers
-from otaserver.catalogue.folders import are_same, release_named, release_paths, same_or_new
+from otaserver.catalogue.folders import are_same, offered_paths, release_named, same_or_new
 from otaserver.catalogue.hash_store import HashStore
 from otaserver.catalogue.hashing import hash_file, leave_unhashed
 from otaserver.catalogue.inspection import (
-    changed_release,
+    changed_offer,
     inspected_firmware,
     inspected_release,
     misnamed_file,
-    misnamed_release,
-    stray_root,
+    misplaced_folder,
 )
 from otaserver.catalogue.model import (
     MANIFEST_NAME,
@@ -53,7 +52,14 @@ from otaserver.catalogue.release_tree import release_tree
 from otaserver.catalogue.settling import Settling
 from otaserver.catalogue.stamps import FileChanged, Stamp
 from otaserver.catalogue.versions import is_version_name
-from otaserver.catalogue.walk import Ancestors, TreeWalker, WalkedFolder, joined
+from otaserver.catalogue.walk import (
+    Ancestors,
+    TreeWalker,
+    WalkedFolder,
+    fingerprint_of,
+    joined,
+    weight_of_loss,
+)
 from otaserver.errors import OTAServerError
 
 _LET_READ = "let the server read it"
@@ -144,7 +150,7 @@ class Scanner:
         self._hashes.forget_all_but([file.path for file in root.walk()])
         if self._first_offers is not None:
             self._first_offers.forget_all_but(
-                {walker.absolute(path) for path in release_paths(root)}
+                {walker.absolute(path) for path in offered_paths(root)}
             )
         return catalogue
 
@@ -214,11 +220,7 @@ class _Run:
             firmware_version(name) is not None for name in walked.files
         ):
             return None  # a product
-        inside = next((root for root in self.roots if root in walked.folder_names), None)
-        if inside is not None:
-            return misnamed_release(walked.path, inside)
-        is_root = walked.path.rpartition("/")[2] in self.roots
-        return stray_root(walked.path) if is_root else None
+        return misplaced_folder(walked.path, {*walked.folder_names, *walked.files}, self.roots)
 
     def _release(
         self,
@@ -257,7 +259,7 @@ class _Run:
         try:
             walked = self.walker.walk_whole(path, ancestors)
             if not self._is_being_uploaded(walked):
-                if self.settling.is_settled(path, walked.changed_ns()):
+                if self.settling.is_settled(path, walked.fingerprint(), walked.changed_ns()):
                     folder = self._inside_release(walked, previous)
                     self.hashes.commit()
                     return folder, walked
@@ -283,12 +285,21 @@ class _Run:
         if self.first_offers is None:
             return
         for release in tree.releases:
-            if release.problems:
-                continue
             where = joined(path, release.version)
-            changed = self.first_offers.changed_files(self.walker.absolute(where), release)
-            if changed:
-                self.walker.problems.append(changed_release(where, changed))
+            if not release.problems:
+                self._compare_with_first_offer(where, release.content_id, release.files)
+        for firmware in tree.firmwares:
+            file = firmware.file
+            if not firmware.problems:
+                self._compare_with_first_offer(file.path, file.sha256, {file.name: file})
+
+    def _compare_with_first_offer(
+        self, path: str, content_id: str, files: Mapping[str, File]
+    ) -> None:
+        assert self.first_offers is not None
+        changed = self.first_offers.changed_files(self.walker.absolute(path), content_id, files)
+        if changed:
+            self.walker.problems.append(changed_offer(path, changed))
 
     def _firmwares(self, files: Iterable[File], previous: Folder | None) -> Iterator[Firmware]:
         known = (
@@ -337,11 +348,11 @@ class _Run:
                     Weight.LEFT_OUT,
                 )
                 continue
-            misnamed = misnamed_file(path)
+            misnamed = misnamed_file(path, self.roots)
             if misnamed is not None:
                 self.walker.problems.append(misnamed)
             file = known.get(name)
-            if self.settling.is_settled(path, stamp.ctime_ns):
+            if self.settling.is_settled(path, fingerprint_of(stamp), stamp.ctime_ns):
                 try:
                     file = self._file(walked.path, name, stamp, file)
                 except FileChanged:
@@ -372,7 +383,7 @@ class _Run:
                     path,
                     f"can't be read: {error.strerror}, and is left out",
                     _LET_READ,
-                    Weight.LEFT_OUT,
+                    weight_of_loss(path),
                 )
                 return None
             self.hashes.put(path, stamp, hashes)

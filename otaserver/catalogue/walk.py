@@ -9,9 +9,10 @@ import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from otaserver.catalogue.names import is_part, is_unfinished
+from otaserver.catalogue.names import firmware_version, is_part, is_unfinished
 from otaserver.catalogue.problems import Problem, Weight
 from otaserver.catalogue.stamps import FileChanged, FileRemoved, Stamp, stamp_of
+from otaserver.catalogue.versions import is_version_name
 
 MAX_DEPTH = 64
 
@@ -69,6 +70,26 @@ class WalkedFolder:
         return max(
             max([walked.ctime_ns, *(stamp.ctime_ns for stamp in walked.files.values())])
             for walked in self.all_folders()
+        )
+
+    def fingerprint(self) -> int:
+        """Compute a number from what is in the folder, at any depth.
+
+        Returns:
+            A number that differs if a name, a size or a time does. Inode numbers don't
+            count: on some file systems, they change by themselves.
+        """
+        return hash(
+            tuple(
+                (
+                    walked.path,
+                    walked.mtime_ns,
+                    walked.ctime_ns,
+                    *walked.files,
+                    *map(fingerprint_of, walked.files.values()),
+                )
+                for walked in self.all_folders()
+            )
         )
 
 
@@ -230,7 +251,35 @@ class TreeWalker:
         self.problems.append(Problem(weight, path, what, remedy))
 
     def _leave_out(self, path: str, why: str, remedy: str) -> None:
-        self.add_problem(path, f"{why}, and is left out", remedy, Weight.LEFT_OUT)
+        self.add_problem(path, f"{why}, and is left out", remedy, weight_of_loss(path))
+
+
+def weight_of_loss(path: str) -> Weight:
+    """Weigh that something is left out.
+
+    Args:
+        path: its path relative to the root.
+
+    Returns:
+        The weight: more for a release, or firmware beside releases, than for a part of one.
+    """
+    *folders, name = path.split("/")
+    is_offer = is_version_name(name) or firmware_version(name) is not None
+    if is_offer and not any(map(is_version_name, folders)):
+        return Weight.NOT_OFFERED
+    return Weight.LEFT_OUT
+
+
+def fingerprint_of(stamp: Stamp) -> int:
+    """Compute a number from a file's size and times.
+
+    Args:
+        stamp: the file's stamp.
+
+    Returns:
+        A number that differs if one of these does.
+    """
+    return hash((stamp.size_bytes, stamp.mtime_ns, stamp.ctime_ns))
 
 
 def joined(folder: str, name: str) -> str:

@@ -1,7 +1,6 @@
 """``otaserver check``: what a release tree offers, and what is wrong with it."""
 
 import json
-from pathlib import Path
 
 import click
 
@@ -13,6 +12,8 @@ from otaserver.catalogue.roots import BadRoots, parse_roots
 from otaserver.catalogue.scan import ScanError, Scanner
 from otaserver.commands.check_report import as_json, as_text
 from otaserver.commands.errors import Refused
+
+_NAME_IT = "name its folder, as in `otaserver check releases`"
 
 _HELP = """\
 Say what the release tree TREE offers to which devices, and everything that is wrong
@@ -26,7 +27,7 @@ The exit status is 1 if anything is kept from being offered, and 2 if TREE can't
 
 
 @click.command(help=_HELP, short_help="Say what a release tree offers, and what is wrong.")
-@click.argument("tree", default="releases", type=click.Path(path_type=Path))
+@click.argument("tree", default="releases")
 @click.option(
     "--roots",
     default=",".join(DEFAULT_ROOTS),
@@ -36,7 +37,7 @@ The exit status is 1 if anything is kept from being offered, and 2 if TREE can't
 )
 @click.option("--json", "is_json", is_flag=True, help="Print a JSON object instead of text.")
 @click.pass_context
-def check(context: click.Context, tree: Path, roots: str, is_json: bool) -> None:
+def check(context: click.Context, tree: str, roots: str, is_json: bool) -> None:
     """Check a release tree, print the result, and exit with its status.
 
     Args:
@@ -55,11 +56,14 @@ def check(context: click.Context, tree: Path, roots: str, is_json: bool) -> None
     context.exit(1 if is_held_back or catalogue.unsettled else 0)
 
 
-def _read(tree: Path, roots: str) -> Catalogue:
+def _read(tree: str, roots: str) -> Catalogue:
     """Scan the tree once; its files are not hashed, which would take long and tell nothing."""
+    if not tree:
+        # As a variable in a script may be; it would stand for the working directory.
+        raise Refused(f"the release tree has an empty name; {_NAME_IT}")
     try:
         return Scanner(
-            str(tree),
+            tree,
             HashStore(":memory:"),
             settle_s=0,
             roots=parse_roots(roots),
@@ -69,7 +73,4 @@ def _read(tree: Path, roots: str) -> Catalogue:
         raise Refused(f"--roots {error}") from error
     except ScanError as error:
         reason = error.__cause__.strerror if isinstance(error.__cause__, OSError) else error
-        raise Refused(
-            f"can't read the release tree {tree}: {reason}; "
-            "name its folder, as in `otaserver check releases`"
-        ) from error
+        raise Refused(f"can't read the release tree {tree}: {reason}; {_NAME_IT}") from error

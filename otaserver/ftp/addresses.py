@@ -1,10 +1,11 @@
-"""Addresses of data connections (RFC 959, section 4.1.2; RFC 2428) and of the server."""
+"""Addresses of data connections (RFC 959, section 4.1.2; RFC 2428)."""
 
 import re
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv6Address
 from typing import NamedTuple
 
 from otaserver.ftp.errors import Refused
+from otaserver.wire.addresses import canonical
 
 FTP_PORT = 21
 
@@ -29,50 +30,6 @@ class Address(NamedTuple):
 
     host: str
     port: int
-
-
-def canonical(host: str) -> str:
-    """Normalize an address, so that equal addresses compare equal.
-
-    Args:
-        host: an IPv4 or IPv6 address, with or without a zone.
-
-    Returns:
-        The address in canonical form: without a zone, and with an IPv4-mapped
-        IPv6 address written as IPv4. Anything else is returned unchanged.
-    """
-    try:
-        address = ip_address(host.partition("%")[0])
-    except ValueError:
-        return host
-    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
-    return str(mapped or address)
-
-
-def is_ipv6(host: str) -> bool:
-    """Return whether an address belongs to IPv6 rather than IPv4.
-
-    Args:
-        host: an address in canonical form, or with a zone.
-
-    Returns:
-        True for IPv6; False for IPv4, and for an empty string.
-    """
-    return ":" in host
-
-
-def url_authority(host: str, port: int) -> str:
-    """Format the server's address for use in a URL (RFC 3986, section 3.2).
-
-    Args:
-        host: an address in canonical form.
-        port: a TCP port; omitted from the result if it is FTP's default.
-
-    Returns:
-        The host, in brackets if it is IPv6, and the port.
-    """
-    shown = f"[{host}]" if is_ipv6(host) else host
-    return shown if port == FTP_PORT else f"{shown}:{port}"
 
 
 def parse_host_port(argument: str) -> Address:

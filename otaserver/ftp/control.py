@@ -36,6 +36,7 @@ from otaserver.ftp.errors import Refused, code_and_text
 from otaserver.ftp.replies import reply
 from otaserver.ftp.session import Session
 from otaserver.ftp.state import SiteState
+from otaserver.wire.addresses import unmapped
 from otaserver.wire.connections import Admission
 from otaserver.wire.limits import TooManyConnections
 from otaserver.wire.outgoing import Writer
@@ -69,7 +70,7 @@ class ControlConnection(LineReceiver):
     def connectionMade(self) -> None:
         """Admit the connection, or turn it away."""
         self.MAX_LENGTH = self.site.max_command_bytes
-        self.peer_host: str = getattr(self.transport.getPeer(), "host", "")
+        self.peer_host = unmapped(getattr(self.transport.getPeer(), "host", ""))
         self.session = Session(self.site, self)
         self._conversation = Conversation()
         self._writer = Writer(self.transport)

@@ -66,7 +66,7 @@ def status(session: Session, argument: bytes) -> "Coroutine[Any, Any, None] | No
 
 async def _list_as_reply(session: Session, path: bytes) -> None:
     shell, found = _find(session, path)
-    form = unix_form(session.site.now_s)
+    form = unix_form(session.site.listener.wall_s())
     listing = await shell.listing(found, session.base_url, form)
     code = 212 if isinstance(found, Folder) else 213
     session.long_reply(code, "The listing is:", _lines(listing), "End of the listing.")

@@ -143,16 +143,16 @@ def names_form(prefix: str) -> Form:
     return lambda entries: "".join(f"{prefix}{entry.name}\r\n" for entry in entries).encode()
 
 
-def unix_form(now_s: float) -> Form:
+def unix_form(wall_s: float) -> Form:
     """LIST: the format of ``ls -l`` on Unix, with times in UTC.
 
     Args:
-        now_s: the current time, in seconds since 1970.
+        wall_s: the current time, in seconds since 1970.
 
     Returns:
         The encoder for such a listing.
     """
-    return lambda entries: "".join(f"{unix_line(entry, now_s)}\r\n" for entry in entries).encode()
+    return lambda entries: "".join(f"{unix_line(entry, wall_s)}\r\n" for entry in entries).encode()
 
 
 def facts_form(facts: Iterable[str]) -> Form:
@@ -170,19 +170,19 @@ def facts_form(facts: Iterable[str]) -> Form:
     ).encode()
 
 
-def unix_line(entry: Entry, now_s: float) -> str:
+def unix_line(entry: Entry, wall_s: float) -> str:
     """Format an entry as ``ls -l`` does.
 
     Args:
         entry: the entry.
-        now_s: the current time, in seconds since 1970.
+        wall_s: the current time, in seconds since 1970.
 
     Returns:
         The line, without a line break.
     """
     mode = "dr-xr-xr-x 2" if entry.is_folder else "-r--r--r-- 1"
     changed = gmtime(entry.mtime_s)
-    is_recent = 0 <= now_s - entry.mtime_s < _RECENT_S
+    is_recent = 0 <= wall_s - entry.mtime_s < _RECENT_S
     when = f"{changed.tm_hour:02}:{changed.tm_min:02}" if is_recent else f"{changed.tm_year:5}"
     month = _MONTHS[changed.tm_mon - 1]
     return f"{mode} ota ota {entry.size_bytes:12} {month} {changed.tm_mday:2} {when} {entry.name}"

@@ -13,7 +13,8 @@ from twisted.internet.interfaces import IProtocol, IProtocolFactory, IReadDescri
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from otaserver.ftp.addresses import Address, canonical, is_ipv6
+from otaserver.ftp.addresses import Address
+from otaserver.wire.addresses import canonical, is_ipv6
 
 # Only one client is accepted, but a few strangers may have to be turned away first.
 _BACKLOG = 5

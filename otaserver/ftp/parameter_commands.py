@@ -7,7 +7,6 @@ from otaserver.ftp.addresses import (
     Address,
     checked_target,
     extended_passive_text,
-    is_ipv6,
     parse_extended,
     parse_host_port,
     passive_text,
@@ -15,6 +14,7 @@ from otaserver.ftp.addresses import (
 from otaserver.ftp.command_line import text_of
 from otaserver.ftp.errors import Refused
 from otaserver.ftp.session import Session
+from otaserver.wire.addresses import is_ipv6
 
 _TYPES = frozenset({"A", "A N", "I", "L 8"})
 

@@ -3,13 +3,14 @@
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
-from otaserver.ftp.addresses import FTP_PORT, canonical, url_authority
+from otaserver.ftp.addresses import FTP_PORT
 from otaserver.ftp.data import DataConnection
 from otaserver.ftp.errors import Refused
 from otaserver.ftp.list_formats import FACTS
 from otaserver.ftp.replies import long_reply, reply
 from otaserver.ftp.shell import ReadOnlyShell
 from otaserver.ftp.state import SiteState
+from otaserver.wire.addresses import canonical, url_authority
 
 
 class Link(Protocol):
@@ -113,8 +114,7 @@ class Session:
     def base_url(self) -> str:
         """What URLs in manifests begin with."""
         host = self.site.public_host or canonical(self._link.own_host or "localhost")
-        port = self._link.own_port
-        return f"ftp://{url_authority(host, FTP_PORT if port is None else port)}"
+        return f"ftp://{url_authority(host, self._link.own_port, FTP_PORT)}"
 
     def reply(self, code: int, text: str) -> None:
         """Send a reply of one line.

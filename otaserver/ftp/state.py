@@ -54,7 +54,7 @@ class SiteState:
 
     @property
     def now_s(self) -> float:
-        """The time of the last tick, in seconds since 1970."""
+        """The time of the last tick, in seconds; see `Listener.now_s`."""
         return self.listener.now_s
 
     def stall_detector(self) -> StallDetector:

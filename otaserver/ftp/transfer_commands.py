@@ -45,7 +45,7 @@ async def list_(session: Session, argument: bytes) -> None:
 
     async def prepare(shell: ReadOnlyShell, offset: int) -> Download:
         found = shell.find(*resolve(session.folder, path))
-        form = unix_form(session.site.now_s)
+        form = unix_form(session.site.listener.wall_s())
         return bytes_download(await shell.listing(found, session.base_url, form))
 
     await _send(session, "LIST", path, prepare)
@@ -111,10 +111,10 @@ async def _send(session: Session, verb: str, argument: bytes, prepare: _Prepare)
         raise
     finally:
         session.close_data()
-        ended_s = listener.clock.seconds()
+        took_s = listener.clock.seconds() - began_s
         request = cut(b"%b %b FTP" % (verb.encode(), path))
         listener.served(
-            Served(ended_s, ended_s - began_s, session.peer_host, request, code, size_bytes)
+            Served(listener.wall_s(), took_s, session.peer_host, request, code, size_bytes)
         )
     session.reply(code, "Sent.")
 

@@ -1,62 +1,143 @@
-"""What URLs begin with, for the client of one connection."""
+"""What the URLs in a client's manifest begin with, if the operator doesn't say.
 
-from collections.abc import Sequence
-from typing import Any
+It is what the client calls this server: the host of the request. MicroPython's own HTTP
+client, among others, leaves the port out of ``Host``, so a missing port is the one that was
+reached, unless a proxy is in between: then that port is the proxy's business, and a
+missing one means what it should, the scheme's default (RFC 9110, section 7.2).
+"""
 
-from otaserver.http.target import BadTarget, checked_host
+import re
+from collections.abc import Iterable
+from ipaddress import AddressValueError, IPv6Address
+from typing import NamedTuple
+
+from otaserver.errors import OTAServerError
+from otaserver.wire.addresses import canonical, url_authority
+
+_HOST = re.compile(
+    r"(?P<name>[A-Za-z0-9]([A-Za-z0-9_.-]{0,251}[A-Za-z0-9.])?|\[(?P<v6>[0-9A-Fa-f:.]{2,45})\])"
+    r"(:(?P<port>[0-9]{0,5}))?",
+    re.ASCII,
+)
+
+# How much of a wrong host an error quotes.
+_SHOWN_BYTES = 60
+
+# Fields that proxies add: RFC 9110, section 7.6.3; RFC 7239; and those that came before it.
+_PROXY_FIELDS = frozenset(
+    (
+        b"Via",
+        b"Forwarded",
+        b"X-Forwarded-For",
+        b"X-Forwarded-Host",
+        b"X-Forwarded-Proto",
+        b"X-Real-Ip",
+    )
+)
 
 
-class BaseURL:
-    """Makes the beginning of URLs from what a client calls the server.
+class BadHost(OTAServerError):
+    """A request doesn't say properly which host it is for."""
 
-    Args:
-        transport: the connection.
-        is_secure: whether it is encrypted.
-        public_url: the beginning of all URLs; empty to make it from the request.
+
+class Host(NamedTuple):
+    """A host as a client names it.
+
+    Attributes:
+        name: a name, or an address; without brackets.
+        port: a TCP port; None if it names none.
     """
 
-    __slots__ = ("_host_header", "_host_url", "_is_secure", "_public_url", "_transport")
+    name: str
+    port: int | None
 
-    def __init__(self, transport: Any, is_secure: bool, public_url: str) -> None:
-        self._transport = transport
-        self._is_secure = is_secure
-        self._public_url = public_url
-        # The last Host header that was checked, and the URL made from it: clients repeat it.
-        self._host_header: bytes | None = None
-        self._host_url = ""
 
-    def find(self, authority: bytes | None, hosts: Sequence[bytes]) -> str:
-        """Find out what URLs for this client begin with.
+class Reached(NamedTuple):
+    """What a connection reached.
 
-        Args:
-            authority: the host in the request line, if there is one.
-            hosts: the request's Host headers.
+    Attributes:
+        host: the server's address; empty if it has none, as over a Unix socket.
+        port: the TCP port; None if it has none.
+        is_secure: whether the connection is encrypted.
+    """
 
-        Returns:
-            A URL without a ``/`` at its end.
+    host: str
+    port: int | None
+    is_secure: bool
 
-        Raises:
-            BadTarget: there are several Host headers, or one is malformed.
-        """
-        if len(hosts) > 1:
-            raise BadTarget("The request has more than one Host header.")
-        named = authority if authority is not None else hosts[0] if hosts else None
-        if named is None or named != self._host_header:
-            host = checked_host(named) if named is not None else self._own_authority()
-            scheme = "https" if self._is_secure else "http"
-            self._host_url = self._public_url or f"{scheme}://{host}"
-            self._host_header = named
-        return self._host_url
 
-    def _own_authority(self) -> str:
-        """Format the address that the client reached as in a URL."""
-        reached = self._transport.getHost()
-        host = getattr(reached, "host", "localhost")
-        port = getattr(reached, "port", None)
-        # A zone means something on this computer only.
-        host = host.partition("%")[0]
-        shown = f"[{host}]" if ":" in host else host
-        usual_port = 443 if self._is_secure else 80
-        authority = shown if port in (None, usual_port) else f"{shown}:{port}"
-        # Behind a proxy, the address is what the proxy says.
-        return checked_host(authority.encode())
+def parse_host(raw: bytes) -> Host:
+    """Parse a Host header, which becomes part of URLs (RFC 9110, section 7.2).
+
+    Args:
+        raw: a host name or an IP address, with or without a port, which may be empty
+            (RFC 3986, section 3.2.3).
+
+    Returns:
+        The host.
+
+    Raises:
+        BadHost: it is malformed.
+    """
+    text = raw.decode("latin-1")
+    match = _HOST.fullmatch(text)
+    if match is None:
+        raise BadHost(
+            f"The request is for the host {_quoted(text)}, which is neither a host name nor an "
+            "IP address, with or without a port."
+        )
+    port = int(match["port"]) if match["port"] else None
+    if port is not None and not 0 < port < 65536:
+        raise BadHost(f"The request is for port {port}; ports are from 1 to 65535.")
+    address = match["v6"]
+    if address:
+        try:
+            IPv6Address(address)
+        except AddressValueError as error:
+            raise BadHost(
+                f"The request is for the host {_quoted(text)}, which is not a valid IPv6 address."
+            ) from error
+    return Host(address or match["name"], port)
+
+
+def is_from_proxy(fields: Iterable[bytes]) -> bool:
+    """Tell whether a request has come by way of a proxy that says so.
+
+    Args:
+        fields: the names of the request's header fields, in canonical case.
+
+    Returns:
+        Whether one of them is a proxy's.
+    """
+    return not _PROXY_FIELDS.isdisjoint(fields)
+
+
+def base_url(named: bytes | None, reached: Reached, is_from_proxy: bool) -> str:
+    """Find out what URLs for a client begin with.
+
+    Args:
+        named: the host of the request; None if it names none.
+        reached: where the request arrived.
+        is_from_proxy: whether a proxy passed it on.
+
+    Returns:
+        A URL without a ``/`` at its end.
+
+    Raises:
+        BadHost: the host is malformed.
+    """
+    scheme, default_port = ("https", 443) if reached.is_secure else ("http", 80)
+    if named is None:
+        # Behind a proxy that speaks its protocol, the address is what that says: check it.
+        host = canonical(reached.host or "localhost")
+        named = url_authority(host, reached.port, default_port).encode()
+    name, port = parse_host(named)
+    if port is not None:
+        return f"{scheme}://{url_authority(name, port)}"
+    reached_port = None if is_from_proxy else reached.port
+    return f"{scheme}://{url_authority(name, reached_port, default_port)}"
+
+
+def _quoted(text: str) -> str:
+    cut = text if len(text) <= _SHOWN_BYTES else f"{text[:_SHOWN_BYTES]}..."
+    return ascii(cut)

@@ -47,11 +47,12 @@ from zope.interface import implementer
 from otaserver.errors import OTAServerError
 from otaserver.http.answering import Answering
 from otaserver.http.answers import last_answer
-from otaserver.http.base_url import BaseURL
+from otaserver.http.client_urls import ClientURLs
 from otaserver.http.errors import RequestTimedOut, error_answer
 from otaserver.http.head import BadRequest, Head
 from otaserver.http.incoming import Incoming
 from otaserver.http.state import SiteState
+from otaserver.wire.addresses import unmapped
 from otaserver.wire.connections import Admission
 from otaserver.wire.events import Served
 from otaserver.wire.limits import TooManyConnections
@@ -85,7 +86,7 @@ class Channel(Protocol):
     Attributes:
         state: what the connections of the site share.
         peer_host: the client's address; empty if it has none.
-        base_url: what URLs for this client begin with.
+        urls: knows what URLs for this client begin with.
         outgoing: the outgoing side.
         is_persistent: whether another request may follow the one that is being answered.
     """
@@ -112,8 +113,8 @@ class Channel(Protocol):
         """Admit the connection, or turn it away."""
         transport = self.transport
         # Asking the socket again for each request would take as long as answering it.
-        self.peer_host: str = getattr(transport.getPeer(), "host", "")
-        self.base_url = BaseURL(transport, self.isSecure(), self.state.public_url)
+        self.peer_host = unmapped(getattr(transport.getPeer(), "host", ""))
+        self.urls = ClientURLs(transport, self.isSecure(), self.state.public_url)
         self.outgoing = Outgoing(transport, standing_producer=self)
         read_little(transport)
         if ITCPTransport.providedBy(transport):
@@ -330,9 +331,9 @@ class Channel(Protocol):
             return
         answer = error_answer(error)
         self.outgoing.write_buffered(last_answer(answer, self.state.date_line, self.state.legacy))
-        ended_s = self.state.listener.now_s
-        self.state.listener.served(
-            Served(ended_s, 0.0, self.peer_host, b"", int(answer.status), len(answer.body))
+        listener, body_bytes = self.state.listener, len(answer.body)
+        listener.served(
+            Served(listener.wall_s(), 0.0, self.peer_host, b"", int(answer.status), body_bytes)
         )
         self._close()
 

@@ -9,6 +9,7 @@ from otaserver.catalogue.paths import BadPath
 from otaserver.catalogue.stamps import FileChanged, FileRemoved
 from otaserver.errors import OTAServerError, ServerFailed
 from otaserver.http.answers import Answer, sentence
+from otaserver.http.base_url import BadHost
 from otaserver.http.error_page import WayBack, error_page
 from otaserver.http.head import (
     BadRequest,
@@ -58,6 +59,7 @@ class _Reply(NamedTuple):
 _REPLIES: Mapping[type[OTAServerError], _Reply] = MappingProxyType(
     {
         BadRequest: _Reply(HTTPStatus.BAD_REQUEST),
+        BadHost: _Reply(HTTPStatus.BAD_REQUEST),
         BadTarget: _Reply(HTTPStatus.BAD_REQUEST),
         BadPath: _Reply(HTTPStatus.BAD_REQUEST),
         BadUpdateRequest: _Reply(HTTPStatus.BAD_REQUEST),

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from otaserver.errors import OTAServerError
+from otaserver.http.fields import Fields
 
 MAX_TARGET_BYTES = 8_192
 MAX_HEAD_BYTES = 16_384
@@ -76,24 +77,6 @@ class BodyTooLarge(OTAServerError):
 
     def __init__(self) -> None:
         super().__init__(f"The body of a request may have at most {MAX_BODY_BYTES} bytes.")
-
-
-class Fields(dict[bytes, list[bytes]]):
-    """Header fields: their values by name, each name in the case of ``If-None-Match``."""
-
-    def items_of(self, name: bytes) -> list[bytes]:
-        """List what a field that is a list holds (RFC 9110, section 5.6.1).
-
-        Args:
-            name: the field's name.
-
-        Returns:
-            Its items, in lower case.
-        """
-        values = self.get(name)
-        if values is None:
-            return []
-        return [item.strip(b" \t").lower() for value in values for item in value.split(b",")]
 
 
 class Head(NamedTuple):

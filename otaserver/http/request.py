@@ -84,13 +84,12 @@ class Request:
                     raise MethodNotAllowed
                 self._send_body(_OPTIONS)
                 return
-            hosts = self._fields.get(b"Host", ())
             route = state.routes.known(path)
             if route is not None:
-                self._answer(route, self._channel.base_url.find(route.authority, hosts))
+                self._answer(route, self._channel.urls.base_url(route.authority, self._fields))
                 return
             target = parse_target(path)
-            base_url = self._channel.base_url.find(target.authority, hosts)
+            base_url = self._channel.urls.base_url(target.authority, self._fields)
             following = Deferred.fromCoroutine(state.routes.follow(path, target))
             following.addCallback(self._answer, base_url).addErrback(self._fail)
         except Exception:
@@ -250,11 +249,10 @@ class Request:
             return
         channel, fields = self._channel, self._fields
         listener = channel.state.listener
-        ended_s = listener.clock.seconds()
         listener.served(
             Served(
-                ended_s,
-                ended_s - self._began_s,
+                listener.wall_s(),
+                listener.clock.seconds() - self._began_s,
                 channel.peer_host,
                 cut(b" ".join((self._method, self._uri, self._version))),
                 int(self._status),

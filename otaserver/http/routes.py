@@ -121,9 +121,11 @@ class Routes:
 
     async def _folder(self, folder: Folder, target: Target) -> Answer:
         if not target.path.is_folder:
-            location = quote(f"/{folder.path}/")
+            # Relative, so that it also leads there behind a proxy that serves the tree below
+            # another path. Without the "./", a colon in it would end a URL scheme.
+            location = f"./{quote(folder.name)}/"
             moved = HTTPStatus.MOVED_PERMANENTLY
-            return sentence(moved, f"The folder is at {location}.", Location=location)
+            return sentence(moved, f"A folder ends with a slash: {location}", Location=location)
         view = self._server.view(target.path)
         entries = len(folder.folders) + len(folder.files) + len(view.problems)
         if entries <= _MAX_INLINE_ENTRIES:

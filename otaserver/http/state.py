@@ -74,5 +74,5 @@ class SiteState:
         now_s = self.listener.now_s
         if now_s != self._dated_s:
             self._dated_s = now_s
-            self._date_line = date_line(int(now_s))
+            self._date_line = date_line(int(self.listener.wall_s()))
         return self._date_line

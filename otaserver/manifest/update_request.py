@@ -69,7 +69,7 @@ def parse_update_request(query: bytes) -> UpdateRequest:
     """Parse a device's query.
 
     Percent-escapes are those of RFC 3986; a ``+`` is a plus, because versions
-    such as ``1.0+local`` are sent as they are.
+    such as ``1.0+local`` are sent as they are. A field without a value counts as absent.
 
     Args:
         query: ``name=value`` pairs separated by ``&``, without the ``?``. Fields
@@ -80,7 +80,7 @@ def parse_update_request(query: bytes) -> UpdateRequest:
 
     Raises:
         BadUpdateRequest: it is too long, or a known field in it is repeated,
-            empty, too long, not UTF-8, or malformed.
+            too long, not UTF-8, or malformed.
     """
     if len(query) > MAX_QUERY_BYTES:
         raise BadUpdateRequest(f"The query is longer than {MAX_QUERY_BYTES} bytes.")
@@ -102,7 +102,7 @@ def _known_fields(query: bytes) -> Iterator[tuple[str, bytes]]:
     for pair in query.split(b"&"):
         raw_name, _, value = pair.partition(b"=")
         name = _KNOWN_FIELDS.get(unquote_to_bytes(raw_name))
-        if name is not None:
+        if name is not None and value:
             yield name, value
 
 
@@ -115,8 +115,6 @@ def _checked(name: str, raw: bytes) -> str:
         value = unquote_to_bytes(raw).decode()
     except UnicodeDecodeError as error:
         raise BadUpdateRequest(f"The query field {name} is not UTF-8.") from error
-    if not value:
-        raise BadUpdateRequest(f"The query field {name} is empty.")
     if len(value) > MAX_VALUE_LENGTH:
         raise BadUpdateRequest(
             f"The query field {name} is longer than {MAX_VALUE_LENGTH} characters."

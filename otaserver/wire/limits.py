@@ -62,10 +62,12 @@ class ConnectionLimits:
 def counted_address(host: str) -> str:
     """Decide which connections count as coming from one address.
 
-    A single customer has a whole /64 of IPv6 addresses, so each /64 counts as one.
+    A single customer has a whole /64 of IPv6 addresses, so each /64 counts as one; except
+    for link-local addresses, where all of a network's devices are in the same /64.
 
     Args:
-        host: an IPv4 or IPv6 address, with or without a zone, or anything else.
+        host: an IPv4 or IPv6 address that isn't IPv4-mapped, with or without a zone, or
+            anything else.
 
     Returns:
         A string that is the same for all addresses that count as one.
@@ -77,6 +79,6 @@ def counted_address(host: str) -> str:
         address = IPv6Address(host)
     except ValueError:
         return host
-    if address.ipv4_mapped is not None:
-        return str(address.ipv4_mapped)
+    if address.is_link_local:
+        return host
     return str(IPv6Address(int(address) >> 64 << 64))

@@ -1,5 +1,6 @@
 """What the connections of one listening port share, whatever their protocol."""
 
+from collections.abc import Callable
 from typing import Any, Generic, Protocol, TypeVar
 
 from twisted.internet.protocol import Factory
@@ -20,19 +21,28 @@ class Listener:
 
     Args:
         clock: gives the time.
+        wall_s: the wall clock, in seconds since 1970.
         limits: how many connections there may be.
         events: takes an event for everything served.
 
     Attributes:
         clock: the clock itself, for what must be more precise than `now_s`.
-        now_s: the time of the last tick, in seconds since 1970.
+        now_s: the time of the last tick on that clock, in seconds.
+        wall_s: the wall clock, for dates alone: it can be set at any moment.
         connections: the open connections.
         served: records a request or transfer that has ended; see
             `otaserver.wire.events.ServedEvents.publish`.
     """
 
-    def __init__(self, clock: Any, limits: ConnectionLimits, events: ServedEvents) -> None:
+    def __init__(
+        self,
+        clock: Any,
+        wall_s: Callable[[], float],
+        limits: ConnectionLimits,
+        events: ServedEvents,
+    ) -> None:
         self.clock = clock
+        self.wall_s = wall_s
         self.now_s: float = clock.seconds()
         self.connections = Connections(limits)
         # No method in between: this is called for everything that is served.

@@ -140,8 +140,8 @@ class Outgoing(Writer):
         Returns:
             Whether to give the reader up.
         """
-        arrived_bytes, room_bytes, _ = self.delivery()
-        return detector.is_stalled(now_s, arrived_bytes, room_bytes)
+        arrived_bytes, room_bytes, segment_bytes, _ = self.delivery()
+        return detector.is_stalled(now_s, arrived_bytes, room_bytes, segment_bytes)
 
     def begin_turn(self) -> None:
         """Allow the connection another turn's worth of bytes."""

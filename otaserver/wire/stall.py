@@ -1,24 +1,30 @@
 """Whether the reader of an answer still makes progress.
 
 How it works. What can be seen from here is what the reader's kernel has acknowledged, not
-what the reader has read. Kernels acknowledge in leaps: one whose buffer is full says
-nothing until a good part of it is free, on Linux a sixteenth or a whole segment of 64 KB,
-whichever is more. A healthy reader at 500 bytes a second is silent for minutes. So the
-detector keeps an account: what arrives is paid in, the lowest acceptable rate is paid out
-all the time, and the reader is given up when the account is overdrawn by what a whole
-window would cost. No more is kept in it than the reader's kernel can hold unread, so a
-fast beginning does not excuse a stall for long.
+what the reader has read. A kernel whose buffer is full says nothing until a good part of it
+is free: on Linux a sixteenth, or a whole segment, which on loopback is 64 KB. A healthy
+reader at 500 bytes a second may be silent for minutes. So the detector keeps an
+account: what arrives is paid in, the lowest acceptable rate is paid out all the time, and
+the reader is given up when the account is overdrawn by what a whole window would cost. No
+more is kept in it than such a leap of the reader's kernel, so a fast beginning does not
+excuse a stall for long.
 
-Why it is safe. Let the reader read at the lowest rate or faster. Since the account was last
-full, at least as much was read as was paid out; and whatever was read had arrived, either
-since then or before, when at most a full account of it lay unread. So the account never
-falls below zero, and the window is left to bad links. A reader that is slower than that
-overdraws it sooner or later, one that stopped as soon as its kernel's buffer would have
-been read at the lowest rate, and a window after that.
+Why it is safe. Let the reader read at the lowest rate or faster. While its buffer is full,
+what arrives is what it reads, late by a leap at most; while it is not, what arrives is
+what the link carries. So since the account was last full, what was paid out exceeds what
+was paid in by a leap at most, which was in the account: it never falls below zero, and
+the window is left to bad links. A reader that is slower than that overdraws it sooner
+or later; one that stopped does so when the leap would have been read at the lowest
+rate, and a window after that.
 """
 
 # What a reader's kernel is assumed to hold at most if it never told.
 _MAX_HELD_BYTES = 1 << 23
+
+# A kernel tells of free room when this part of its buffer is free, or two segments.
+# Linux waits for less; others for two segments (RFC 9293, section 3.8.6.2.2).
+_LEAP_PARTS = 4
+_LEAP_SEGMENTS = 2
 
 
 class StallDetector:
@@ -41,7 +47,9 @@ class StallDetector:
         self._held_bytes = 0
         self._account_bytes = 0.0
 
-    def is_stalled(self, now_s: float, arrived_bytes: int, room_bytes: int) -> bool:
+    def is_stalled(
+        self, now_s: float, arrived_bytes: int, room_bytes: int, segment_bytes: int
+    ) -> bool:
         """Decide whether to give the transfer up.
 
         Args:
@@ -49,6 +57,7 @@ class StallDetector:
             arrived_bytes: how much has arrived, all told.
             room_bytes: for how much more the reader's kernel has room; 0 if it has none, or
                 if that is not known.
+            segment_bytes: the largest segment of the connection; 0 if that is not known.
 
         Returns:
             Whether too little has arrived for too long.
@@ -59,5 +68,7 @@ class StallDetector:
         # Where there is no room, all that has just arrived may be unread.
         held_bytes = room_bytes or min(paid_in, _MAX_HELD_BYTES)
         self._held_bytes = max(self._held_bytes, held_bytes)
-        self._account_bytes = min(self._account_bytes + paid_in - paid_out, self._held_bytes)
+        leap_bytes = max(self._held_bytes // _LEAP_PARTS, _LEAP_SEGMENTS * segment_bytes)
+        most_bytes = min(leap_bytes, self._held_bytes) if segment_bytes else self._held_bytes
+        self._account_bytes = min(self._account_bytes + paid_in - paid_out, most_bytes)
         return self._min_rate > 0 and self._account_bytes <= -self._window_bytes

@@ -21,7 +21,7 @@ from collections.abc import Callable
 
 from twisted.logger import Logger
 
-from otaserver.worker import Clock
+from otaserver.clock import Clock
 
 TURN_S = 0.002
 SLICE_S = 0.0005

@@ -8,8 +8,8 @@ otherwise the new one is turned away, and told to come back.
 
 from typing import Protocol
 
+from otaserver.clock import Clock
 from otaserver.errors import OTAServerError
-from otaserver.worker import Clock
 
 # How long a reader must have taken nothing before its connection is cut for another.
 _PATIENCE_S = 30.0

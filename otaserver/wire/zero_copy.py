@@ -34,9 +34,9 @@ _NO_SENDFILE = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP})
 # How much is read at a time where little is to wait.
 _READ_BYTES = 1 << 13
 
-# The bytes acknowledged, and the other side's window, in Linux's struct tcp_info
-# (include/uapi/linux/tcp.h).
-_TCP_INFO = struct.Struct("=120x Q 100x I")
+# The largest segment, the bytes acknowledged, and the other side's window, in Linux's
+# struct tcp_info (include/uapi/linux/tcp.h).
+_TCP_INFO = struct.Struct("=16x I 100x Q 100x I")
 _TCP_INFO_BYTES = _TCP_INFO.size
 
 
@@ -127,11 +127,13 @@ class Delivery(NamedTuple):
     Attributes:
         arrived_bytes: how much the other side has acknowledged since the connection began.
         room_bytes: for how much more the other side has room; 0 if that is not known.
+        segment_bytes: the largest segment of the connection; 0 if that is not known.
         queued_bytes: how much is still in this side's kernel, or on its way.
     """
 
     arrived_bytes: int
     room_bytes: int
+    segment_bytes: int
     queued_bytes: int
 
 
@@ -150,17 +152,17 @@ def delivery(transport: Any, sent_bytes: int) -> Delivery:
     """
     transport = _innermost(transport)
     if not isinstance(transport, Connection) or transport.disconnected:
-        return Delivery(sent_bytes, 0, 0)
+        return Delivery(sent_bytes, 0, 0, 0)
     queued_bytes = _queued_bytes(transport.fileno())
     try:
         told = transport.getHandle().getsockopt(
             socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_BYTES
         )
-        arrived_bytes, room_bytes = _TCP_INFO.unpack(told)
+        segment_bytes, arrived_bytes, room_bytes = _TCP_INFO.unpack(told)
     except (AttributeError, OSError, struct.error):
         # A Unix socket, or a kernel that is no Linux, or older than 5.4.
-        return Delivery(max(0, sent_bytes - queued_bytes), 0, queued_bytes)
-    return Delivery(arrived_bytes, room_bytes, queued_bytes)
+        return Delivery(max(0, sent_bytes - queued_bytes), 0, 0, queued_bytes)
+    return Delivery(arrived_bytes, room_bytes, segment_bytes, queued_bytes)
 
 
 def read_little(transport: Any) -> None:

@@ -30,3 +30,13 @@ def firmware_of(catalogue: Catalogue) -> Firmware:
 
 def version_of(found: Release | Firmware | None) -> str | None:
     return found.version if found else None
+
+
+def paths(catalogue: Catalogue) -> set[str]:
+    """The paths of all files."""
+    return {file.path for file in catalogue.root.walk()}
+
+
+def offered(catalogue: Catalogue, *product: str) -> str | None:
+    """The version of the release that is offered."""
+    return version_of(tree_at(catalogue, *product).newest_release)

@@ -107,6 +107,6 @@ def test_an_image_that_becomes_another_is_looked_at_again(root: Path) -> None:
 def test_an_image_with_a_version_that_can_t_be_sent(root: Path) -> None:
     write_tree(root, {"firmware_1.0.1 final.bin": IMAGE})
     assert [str(problem) for problem in scanned(root).problems] == [
-        "firmware_1.0.1 final.bin has a version with a space, a quote, a backslash or a control "
+        "firmware_1.0.1 final.bin has a version with a space, a quote or another unsafe "
         "character, and is not offered: change the version, to 1.0.1-final for example"
     ]

@@ -56,6 +56,22 @@ def test_changed_added_and_missing_files_are_named_after_a_restart(
     assert catalogue.root.tree.newest_release.version == "1.0.1"
 
 
+def test_firmware_that_changes_is_noticed_after_a_restart(root: Path, state: Path) -> None:
+    write_tree(root, {"p/firmware_1.0.bin": b"\xe9one", "p/firmware_1.1.bin": b""})
+    offers = FirstOffers(state)
+    scanned(root, offers)
+    offers.close()
+    rewrite(root / "p/firmware_1.0.bin", b"\xe9two")
+    rewrite(root / "p/firmware_1.1.bin", b"\xe9")  # was empty, and so was not offered
+    offers = FirstOffers(state)
+    assert changes(scanned(root, offers)) == [
+        "p/firmware_1.0.bin changed since it was first offered: "
+        "restore it, and publish the change as a version of its own"
+    ]
+    rewrite(root / "p/firmware_1.0.bin", b"\xe9one")
+    assert changes(scanned(root, offers)) == []
+
+
 def test_a_change_that_is_taken_back_is_forgotten(small_tree: Path, state: Path) -> None:
     offers = FirstOffers(state)
     scanned(small_tree, offers)
@@ -101,7 +117,7 @@ def test_versions_that_are_gone_are_forgotten_only_when_there_are_many(
     offers.forget_all_but(set())
     offers.close()
     kept = FirstOffers(state)
-    assert len(kept._content_ids) == 2
+    assert len(kept._content_ids) == 3  # with a firmware
     monkeypatch.setattr("otaserver.catalogue.first_offers._MAX_VERSIONS", 1)
     kept.forget_all_but({str(small_tree / "1.0.1")})
     kept.close()

@@ -9,12 +9,21 @@ import pytest
 import otaserver.catalogue.scan
 from otaserver.catalogue import hashing
 from otaserver.catalogue.hashing import Hashes
+from otaserver.catalogue.problems import Weight
 from otaserver.catalogue.stamps import FileChanged, Stamp
 from otaserver.manifest.model import manifest_of
 from otaserver.manifest.offer import offer
 from otaserver.manifest.update_request import UpdateRequest
-from tests.catalogue.finding import file_at, firmware_of, folder_at, tree_at, version_of
-from tests.catalogue.test_scan import offered, paths, problem_about, problems, unprivileged
+from tests.catalogue.finding import (
+    file_at,
+    firmware_of,
+    folder_at,
+    offered,
+    paths,
+    tree_at,
+    version_of,
+)
+from tests.catalogue.test_scan import problem_about, problems, unprivileged
 from tests.support.trees import rewrite, scanned, scanner, write_tree
 
 # Uploads that have not come to their end
@@ -119,13 +128,35 @@ def test_a_link_whose_target_can_t_be_read_for_a_moment(root: Path, tmp_path: Pa
     assert "Permission denied" in problem_about(catalogue, "1.1/flash/lib.py")
 
 
+@pytest.mark.parametrize(
+    ("name", "weight"),
+    [
+        ("1.1", Weight.NOT_OFFERED),
+        ("p/firmware_1.1.bin", Weight.NOT_OFFERED),
+        ("1.0/flash/1.1", Weight.LEFT_OUT),
+        ("shared", Weight.LEFT_OUT),
+    ],
+)
+@pytest.mark.parametrize("target", ["away", "/etc/passwd", None])
+def test_what_is_left_out_weighs_more_if_it_was_to_be_offered(
+    root: Path, name: str, weight: Weight, target: str | None
+) -> None:
+    write_tree(root, {"1.0/flash/a": b"", "p/1.0/flash/a": b""})
+    if target is None:
+        os.mkfifo(root / name)
+    else:
+        (root / name).symlink_to(target)
+    found = [problem for problem in scanned(root).problems if problem.path == name]
+    assert [problem.weight for problem in found] == [weight]
+
+
 # Names that were meant to be others
 
 
 LIKE_A_RELEASE = "has a folder {} like a release, but its name is no version, and is not offered"
 RENAME = "rename it, to {} for example, or move {} into a release"
 NO_FIRMWARE = "is not offered, because its name is not that of firmware"
-NO_VERSION = "has a version with a space, a quote, a backslash or a control character"
+NO_VERSION = "has a version with a space, a quote or another unsafe character"
 IN_NO_RELEASE = "is in no release, and is not offered"
 
 
@@ -145,6 +176,15 @@ IN_NO_RELEASE = "is in no release, and is not offered"
         ("Firmware_1.0.3.bin", NO_FIRMWARE, "rename it to firmware_1.0.3.bin"),
         ("firmware_latest.bin", NO_FIRMWARE, "rename it to firmware_VERSION.bin"),
         ("app.bin", NO_FIRMWARE, "rename it to firmware_VERSION.bin"),
+        ("firmware_1.0.4", NO_FIRMWARE, "rename it to firmware_1.0.4.bin"),
+        ("firmware_1.0.4.bin/x", "has the name of firmware, but is a folder, and is not offered",
+         "replace it by the file"),
+        ("v1.0.1", "has the name of a release, but is a file, and is not offered",
+         "delete it, or replace it by a folder"),
+        ("boot.py", IN_NO_RELEASE, "move it into one, as 1.0.1/flash/boot.py for example"),
+        ("release_1.0.2/main.py",
+         "has a file main.py like a release, but its name is no version, and is not offered",
+         "move what is in it to 1.0.2/flash for example"),
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("product", ["", "lopy4/"])

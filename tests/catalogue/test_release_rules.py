@@ -9,11 +9,17 @@ from hypothesis import strategies as st
 
 from otaserver.catalogue.model import Catalogue, File, ReleaseTree
 from otaserver.catalogue.problems import Problem, Weight
-from otaserver.catalogue.release_rules import address_breach, breaches, path_breach, step_breach
+from otaserver.catalogue.release_rules import (
+    address_breach,
+    breaches,
+    path_breach,
+    step_breach,
+    version_breach,
+)
 from otaserver.catalogue.release_tree import release_of
 from otaserver.manifest.model import Manifest, manifest_of
 from otaserver.manifest.offer import NoOffer, offer
-from otaserver.manifest.update_request import UpdateRequest
+from otaserver.manifest.update_request import UpdateRequest, parse_update_request
 from tests.catalogue.finding import tree_at
 from tests.support.release_rules import BASE, CASES, Case
 from tests.support.trees import scanned, scanner, write_tree
@@ -105,6 +111,26 @@ def test_fat_s_characters(name: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "version", ["1.0&1", "1.0#1", "1.0%1", "1.0%41", "1.0\u200b", "1.0\xa0", "1.0-ü", "1.0\x7f"]
+)
+def test_versions_that_would_arrive_as_others(version: str) -> None:
+    """The original client sends its version as it is, and would never come to rest."""
+    found = version_breach(version)
+    assert found is not None
+    assert "unsafe character" in found.what
+
+
+@pytest.mark.parametrize(
+    "version",
+    ["1.0+local", "v1.0-3-gabc1234-dirty", "1!2.0", "1.0;a=b", "1.0(2)", "1.0?", "1.0~1"],
+)
+def test_versions_that_arrive_as_they_are(version: str) -> None:
+    assert version_breach(version) is None
+    query = f"current_ver={version}&device=x"
+    assert parse_update_request(query.encode()).current_ver == version
+
+
+@pytest.mark.parametrize(
     "path",
     [
         "flash/OTA_VERSION.py",
@@ -139,12 +165,47 @@ def test_the_limits_are_the_largest_values_that_are_taken() -> None:
     assert address_breach("", "é" * 117) is not None
 
 
+@pytest.mark.parametrize(
+    ("path", "remedy"),
+    [
+        ("README.md", "move it there, or out of the release"),
+        ("flash", "move it there, or out of the release"),
+        ("Flash/main.py", "rename Flash to flash"),
+        ("app/x.py", "move it there, or out of the release, or name app in --roots if devices "
+                     "have it"),
+        ("2.0/flash/x.py", "move the content of 2.0 up, or if this is a product, rename it"),
+    ],
+)  # fmt: skip
+def test_what_to_do_with_what_is_outside_the_roots(path: str, remedy: str) -> None:
+    found = path_breach(path, ("flash", "sd"))
+    assert found is not None
+    assert found.remedy == remedy
+
+
+@pytest.mark.parametrize(
+    ("count", "versions"), [(2, "1.0 and 1.1"), (7, "1.2, 1.3, 1.4, 1.5, 1.6 and 2 more")]
+)
+def test_what_is_in_the_way_of_many_releases_is_said_once(
+    root: Path, count: int, versions: str
+) -> None:
+    write_tree(root, {f"1.{minor}/flash/log": b"" for minor in range(count)})
+    write_tree(root, {"1.9/flash/log": b"", "2.0/flash/log/x": b""})
+    assert [str(problem) for problem in scanned(root).problems] == [
+        f"2.0/flash/log is a folder, but {old} has a file of that name; 2.0 is not offered to "
+        f"devices on {which}: rename it"
+        for old, which in (
+            (f"1.{count - 1}", f"{versions}, which get 1.9"),
+            ("1.9", "1.9, which get nothing"),
+        )
+    ]
+
+
 def test_roots_of_another_device(root: Path) -> None:
     write_tree(root, {"1.0/app/main.py": b"", "1.1/flash/main.py": b"", "latest/app/x": b""})
     catalogue = scanner(root, roots=("app", "data", "sd")).scan()
     assert [str(problem) for problem in catalogue.problems] == [
         "1.1/flash/main.py is outside app/, data/ and sd/, so 1.1 is not offered: "
-        "move it there, or out of the release",
+        "move it there, or out of the release, or name flash in --roots if devices have it",
         "latest has a folder app like a release, but its name is no version, and is not offered: "
         "rename it, to 1.0.1 for example, or move app into a release",
     ]

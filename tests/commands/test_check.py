@@ -164,6 +164,15 @@ def test_a_tree_that_can_not_be_read_is_said_in_a_sentence(root: Path) -> None:
         assert (result.stdout, result.exit_code) == ("", 2)
 
 
+def test_an_empty_name_does_not_stand_for_the_working_directory() -> None:
+    result = CliRunner().invoke(otaserver, ["check", ""])
+    assert result.stderr == (
+        "otaserver: the release tree has an empty name; "
+        "name its folder, as in `otaserver check releases`\n"
+    )
+    assert (result.stdout, result.exit_code) == ("", 2)
+
+
 def test_the_tree_is_releases_unless_another_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

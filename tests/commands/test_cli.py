@@ -73,3 +73,17 @@ def test_a_name_that_the_terminal_can_not_show_is_no_error(root: Path) -> None:
     done = run("check", str(root), PYTHONIOENCODING="latin-1")
     assert (done.returncode, done.stderr) == (0, "")
     assert "/\\u2192\n" in done.stdout
+
+
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_a_full_disk_is_not_taken_for_a_finding(small_tree: Path, options: list[str]) -> None:
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-c", RUN, "check", str(small_tree), *options],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+        )
+    assert done.stderr == "otaserver: can't write the output: No space left on device\n"
+    assert done.returncode == 2

@@ -36,6 +36,7 @@ from tests.support.worker import LateWorker
 CLIENT = "192.0.2.7"
 SERVER = "198.51.100.1"
 FTP_PORT = 2121
+NOW_S = 1_790_000_000
 
 TIMEOUTS = Timeouts(login_s=60, idle_s=300, data_s=30, stall_s=60, min_rate=100)
 LOGIN_POLICY = LoginPolicy(attempts=3, delay_s=2)
@@ -224,7 +225,9 @@ class Site:
         observers: tuple[DeviceObserver, ...] = (),
     ) -> None:
         self.clock = Clock()
-        self.clock.advance(1_790_000_000)
+        # Shortly after the computer has started.
+        self.clock.advance(50)
+        self.ahead_s = NOW_S - self.clock.seconds()
         self.worker = Worker()
         self.network = Network()
         self.log: list[str] = []
@@ -248,7 +251,9 @@ class Site:
         events.subscribe(lambda event: self.log.append(line_format.line(event)))
         self.factory = FTPFactory(
             SiteState(
-                listener=Listener(self.clock, ConnectionLimits(in_all, per_address), events),
+                listener=Listener(
+                    self.clock, self.wall_s, ConnectionLimits(in_all, per_address), events
+                ),
                 portal=Portal(realm, checkers),
                 network=self.network,
                 login_policy=LOGIN_POLICY,
@@ -286,6 +291,10 @@ class Site:
         assert client.code("USER anonymous") == 331
         assert client.code("PASS me@") == 230
         return client
+
+    def wall_s(self) -> float:
+        """The wall clock: so far ahead of the other; a test sets it by changing that."""
+        return self.clock.seconds() + self.ahead_s
 
     def pass_time(self, seconds: float) -> None:
         """Let the clock tick, once a second."""

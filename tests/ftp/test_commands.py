@@ -367,9 +367,7 @@ def test_where_manifests_point(
     assert manifest["firmware"]["URL"] == f"ftp://{authority}/firmware_1.0.1.bin"
 
 
-@pytest.mark.parametrize(
-    "query", ["current_ver=", "current_ver=1&current_ver=2", "current_ver=%zz", "x" * 2100]
-)
+@pytest.mark.parametrize("query", ["current_ver=1&current_ver=2", "current_ver=%zz", "x" * 2100])
 def test_a_wrong_question_gets_the_sentence_that_http_gives(site: Site, query: str) -> None:
     site.change(max_command_bytes=8192)
     client = site.log_in()

@@ -27,7 +27,9 @@ def test_passive_ports(root: Path) -> None:
     assert list(wanted) == [30000, 30001, 30002]
 
 
-@pytest.mark.parametrize("text", ["", "1", "5-4", "0-10", "60000-70000", "a-b", "1-2-3", "-"])
+@pytest.mark.parametrize(
+    "text", ["", "1", "5-4", "0-10", "60000-70000", "a-b", "1-2-3", "-", "1-" + "9" * 5000]
+)
 def test_passive_ports_that_are_none(root: Path, text: str) -> None:
     with pytest.raises(CannotStart):
         parsed(root, "--ftp-passive-ports", text)

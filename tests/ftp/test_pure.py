@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from otaserver.catalogue.paths import BadPath
-from otaserver.ftp.addresses import canonical, passive_text, url_authority
+from otaserver.ftp.addresses import passive_text
 from otaserver.ftp.command_line import CommandLine, parse_command
 from otaserver.ftp.errors import Refused
 from otaserver.ftp.list_formats import Entry, facts_of, time_value, unix_line
@@ -82,25 +82,8 @@ def test_options_of_ls(argument: bytes, path: bytes) -> None:
     assert without_options(argument) == path
 
 
-@pytest.mark.parametrize(
-    ("host", "told"),
-    [
-        ("192.0.2.1", "192.0.2.1"),
-        ("::ffff:192.0.2.1", "192.0.2.1"),
-        ("2001:DB8:0:0::1", "2001:db8::1"),
-        ("fe80::1%eth0", "fe80::1"),
-        ("", ""),
-        ("no address", "no address"),
-    ],
-)
-def test_canonical(host: str, told: str) -> None:
-    assert canonical(host) == told
-
-
 def test_addresses_are_written() -> None:
     assert passive_text("192.0.2.1", 258) == "Entering passive mode (192,0,2,1,1,2)."
-    assert url_authority("192.0.2.1", 21) == "192.0.2.1"
-    assert url_authority("2001:db8::1", 22) == "[2001:db8::1]:22"
 
 
 @pytest.mark.parametrize(

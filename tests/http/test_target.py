@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from otaserver.catalogue.paths import TreePath
 from otaserver.errors import OTAServerError
-from otaserver.http.target import Target, checked_host, parse_target
+from otaserver.http.target import Target, parse_target
 
 
 @pytest.mark.parametrize(
@@ -58,65 +58,6 @@ def test_what_is_asked_for(raw: bytes, target: Target) -> None:
 def test_what_can_be_no_path_is_refused(raw: bytes) -> None:
     with pytest.raises(OTAServerError):
         parse_target(raw)
-
-
-@pytest.mark.parametrize(
-    "host",
-    [
-        b"h",
-        b"example.com",
-        b"example.com.",
-        b"h:1",
-        b"h:65535",
-        b"192.168.1.10:8000",
-        b"[::1]",
-        b"[2001:db8::1]:8000",
-        b"some_host",
-        b"xn--bcher-kva.example",
-    ],
-)
-def test_a_host_is_taken_as_it_is(host: bytes) -> None:
-    assert checked_host(host) == host.decode()
-
-
-@pytest.mark.parametrize(
-    "host",
-    [
-        b"",
-        b" ",
-        b":80",
-        b"h:",
-        b"h:0",
-        b"h:65536",
-        b"h:999999",
-        b"h:8a",
-        b"a b",
-        b"a/b",
-        b"h/",
-        b"h@evil",
-        b"h?x",
-        b"h#x",
-        b'h"x',
-        b"h\\x",
-        b"<h>",
-        b"h\n",
-        b"h,h",
-        b"-h",
-        b".h",
-        b"\xff",
-        "ü".encode(),
-        b"[::1",
-        b"::1",
-        b"[]",
-        b"[:::]",
-        b"[1.2.3.4]",
-        b"[fe80::1%25eth0]",
-        b"a" * 300,
-    ],
-)
-def test_a_host_that_is_none_is_refused(host: bytes) -> None:
-    with pytest.raises(OTAServerError):
-        checked_host(host)
 
 
 @given(st.binary(max_size=40))

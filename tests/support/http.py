@@ -245,12 +245,17 @@ class Bench:
 
     def __init__(self, root: Path, **options: Any) -> None:
         self.clock = Clock()
-        self.clock.advance(NOW_S)
+        # Shortly after the computer has started.
+        self.clock.advance(50)
+        self.ahead_s = NOW_S - self.clock.seconds()
         self.root = root
         self.catalogue: Catalogue | None = scanned(root)
         self.worker = options.pop("worker", ImmediateWorker())
         legacy = options.pop("legacy", False)
-        self.manifests = EncodedManifests(self.worker, 1 << 20, legacy)
+        public_url = options.pop("public_url", "")
+        self.manifests = EncodedManifests(
+            self.worker, 1 << 20, legacy, varies_by_host=not public_url
+        )
         self.server = UpdateServer(
             str(root), lambda: self.catalogue, self.manifests, options.pop("observers", ())
         )
@@ -268,14 +273,14 @@ class Bench:
             | options.pop("timeouts", {})
         )
         self.state = SiteState(
-            listener=Listener(self.clock, self.limits, self.events),
+            listener=Listener(self.clock, self.wall_s, self.limits, self.events),
             server=self.server,
             routes=self.routes,
             worker=self.worker,
             turns=Turns(self.clock),
             unread=self.unread,
             timeouts=self.timeouts,
-            public_url=options.pop("public_url", ""),
+            public_url=public_url,
             legacy=legacy,
         )
         self.site = Site(self.state)
@@ -294,6 +299,10 @@ class Bench:
         self.catalogue = scanned(self.root)
         self.manifests.clear()
         self.routes.clear()
+
+    def wall_s(self) -> float:
+        """The wall clock: so far ahead of the other; a test sets it by changing that."""
+        return self.clock.seconds() + self.ahead_s
 
     def pass_s(self, seconds: int) -> None:
         for _ in range(seconds):

@@ -8,9 +8,10 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import IO
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -56,9 +57,10 @@ def twistd() -> str:
     return str(Path(sys.executable).with_name("twistd"))
 
 
-def environment() -> dict[str, str]:
+def environment(added: Mapping[str, str] = MappingProxyType({})) -> dict[str, str]:
     """The environment for a server: its modules come from this checkout."""
-    return {**os.environ, "PYTHONPATH": str(PROJECT), "PYTHONUNBUFFERED": "1"}
+    path = os.pathsep.join(filter(None, [added.get("PYTHONPATH"), str(PROJECT)]))
+    return {**os.environ, **added, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"}
 
 
 def wait_until(is_so: Callable[[], object], timeout_s: float = 10) -> None:
@@ -70,11 +72,14 @@ def wait_until(is_so: Callable[[], object], timeout_s: float = 10) -> None:
 
 
 @contextlib.contextmanager
-def running_server(root: Path, state: Path, *options: str) -> Iterator[Server]:
+def running_server(
+    root: Path, state: Path, *options: str, added: Mapping[str, str] = MappingProxyType({})
+) -> Iterator[Server]:
     """Run a server on free ports of the loopback address until the block ends.
 
     Yields as soon as the first scan is done. Further options may override
     these, such as ``--settle 0``, which serves what was written just now.
+    `added` are more variables for its environment.
     """
     endpoint = f"tcp:0:interface={LOOPBACK}"
     command = [twistd(), "--nodaemon", "--pidfile=", "otaserver"]
@@ -85,7 +90,7 @@ def running_server(root: Path, state: Path, *options: str) -> Iterator[Server]:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        env=environment(),
+        env=environment(added),
         cwd=state.parent,
     )
     output = process.stdout

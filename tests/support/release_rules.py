@@ -98,14 +98,15 @@ _KEPT_NAME = "has a name that the device library keeps for itself"
 _RECOVERY = "what recovery needs is not taken away"
 _CARD = "the card's folder is not inside `flash/`"
 _VERSION = "versions can be recorded and sent"
-_NOT_IN_VERSIONS = "has a version with a space, a quote, a backslash or a control character"
+_NOT_IN_VERSIONS = "has a version with a space, a quote or another unsafe character"
 _REPLACE = "replace it by the image of the application alone, such as micropython.bin"
 
 CASES = [
     _bad("files are in `flash/` or `sd/`", "README.md", "is outside flash/ and sd/",
          "move it there, or out of the release"),
     _bad("there is no release inside a release", "1.0.1/flash/main.py",
-         "is in a release inside the release", "move the content of 1.0.1 up"),
+         "is in a release inside the release",
+         "move the content of 1.0.1 up, or if this is a product, rename it"),
     _bad(_CARD, "flash/sd/log.txt",
          "has sd directly inside flash, where some boards mount another file system", "rename sd",
          Device.REFUSES_CARD_INSIDE),

@@ -11,7 +11,12 @@ def detector() -> StallDetector:
 
 
 def given_up_s(
-    read_rate: float, buffer_bytes: int, leap_bytes: int, until_s: int, fast_s: int = 0
+    read_rate: float,
+    buffer_bytes: int,
+    leap_bytes: int,
+    until_s: int,
+    fast_s: int = 0,
+    segment_bytes: int = 0,
 ) -> int | None:
     """When a reader is given up whose kernel takes a buffer's worth and tells of room in leaps.
 
@@ -30,15 +35,15 @@ def given_up_s(
                 arrived, room = arrived + room, 0
             else:
                 room = 0
-        if watching.is_stalled(now_s, int(arrived), room):
+        if watching.is_stalled(now_s, int(arrived), room, segment_bytes):
             return now_s
     return None
 
 
 def test_nothing_is_too_slow_before_the_window_is_over() -> None:
     progress = detector()
-    assert not progress.is_stalled(59.9, 0, 0)
-    assert progress.is_stalled(60, 0, 0)
+    assert not progress.is_stalled(59.9, 0, 0, 0)
+    assert progress.is_stalled(60, 0, 0, 0)
 
 
 def test_a_healthy_reader_lives_however_seldom_its_kernel_tells_of_room() -> None:
@@ -48,6 +53,23 @@ def test_a_healthy_reader_lives_however_seldom_its_kernel_tells_of_room() -> Non
                 for fast_s in (0, 3):
                     until_s = min(50_000, 4 * buffer_bytes // rate + 200)
                     assert given_up_s(rate, buffer_bytes, leap_bytes, until_s, fast_s) is None
+
+
+def test_so_it_does_where_the_segments_tell_how_seldom_that_is() -> None:
+    for buffer_bytes, segment_bytes in ((5_744, 1_436), (65_536, 1_460), (65_536, 65_483)):
+        leap_bytes = max(buffer_bytes // 16, min(segment_bytes, buffer_bytes))
+        for rate in (MIN_RATE, 500, 20_000):
+            for fast_s in (0, 3):
+                lived = given_up_s(rate, buffer_bytes, leap_bytes, 9_000, fast_s, segment_bytes)
+                assert lived is None
+
+
+def test_there_one_that_has_stopped_is_given_up_sooner() -> None:
+    # A small device, a laptop, and a download in full swing.
+    for buffer_bytes, at_most_s in ((5_744, 95), (65_536, 230), (1_000_000, 2_600)):
+        given_up = given_up_s(0, buffer_bytes, 1_460, 3_000, 3, 1_436)
+        assert given_up is not None
+        assert given_up <= at_most_s
 
 
 def test_a_reader_that_is_slower_is_given_up() -> None:
@@ -69,17 +91,17 @@ def test_a_fast_beginning_excuses_no_more_than_what_can_be_unread() -> None:
 
 def test_an_unknown_buffer_is_not_taken_for_an_endless_one() -> None:
     progress = detector()
-    progress.is_stalled(1, 10**12, 0)
-    assert progress.is_stalled(1 + WINDOW_S + (1 << 23) / MIN_RATE, 10**12, 0)
+    progress.is_stalled(1, 10**12, 0, 0)
+    assert progress.is_stalled(1 + WINDOW_S + (1 << 23) / MIN_RATE, 10**12, 0, 0)
 
 
 def test_a_bad_link_has_the_window_to_recover() -> None:
     progress = detector()
-    assert not progress.is_stalled(1, 6_000, 6_000)
-    assert not progress.is_stalled(110, 6_000, 6_000)
-    assert not progress.is_stalled(111, 20_000, 6_000)
-    assert not progress.is_stalled(220, 20_000, 6_000)
+    assert not progress.is_stalled(1, 6_000, 6_000, 0)
+    assert not progress.is_stalled(110, 6_000, 6_000, 0)
+    assert not progress.is_stalled(111, 20_000, 6_000, 0)
+    assert not progress.is_stalled(220, 20_000, 6_000, 0)
 
 
 def test_a_rate_of_zero_never_stalls() -> None:
-    assert not StallDetector(0, 60, 0).is_stalled(1e9, 0, 0)
+    assert not StallDetector(0, 60, 0).is_stalled(1e9, 0, 0, 0)

@@ -227,6 +227,7 @@ class Channel(Protocol):
                 self._read(True)
             return False
         self.is_persistent = request.keeps_connection
+        self._stall = None
         self.outgoing.begin_turn()
         self._state = _State.ANSWERING
         self._deadline_s = inf
@@ -344,7 +345,8 @@ class Channel(Protocol):
             now_s: the time, in seconds.
         """
         if self._stall is None:
-            if now_s >= self._deadline_s:
+            # It is not the client who is late while it is queued.
+            if now_s >= self._deadline_s and not self._is_queued:
                 self._time_out()
         elif self.outgoing.is_stalled(self._stall, now_s):
             self.transport.abortConnection()
@@ -358,22 +360,19 @@ class Channel(Protocol):
     def _time_out(self) -> None:
         if self._state is _State.CLOSING:
             self.transport.abortConnection()
+        elif self._is_paused or (not self._incoming and self.outgoing.delivery().queued_bytes):
+            # It is not late: it is still reading what was written before.
+            self._watch()
         elif self._incoming:
             self.refuse(RequestTimedOut())
-        elif self._state is _State.IDLE and self.outgoing.delivery().queued_bytes:
-            # It is not idle: it is still reading the last answer.
-            self._watch()
         else:
             self._lose()
 
     def _close(self) -> None:
         """Send what was written, then wait for the client to hang up."""
         # TLS signals its own end after what was written.
-        if (
-            self._has_ended
-            or self.isSecure()
-            or not hasattr(self.transport, "loseWriteConnection")
-        ):
+        has_halves = hasattr(self.transport, "loseWriteConnection") and not self.isSecure()
+        if self._has_ended or not has_halves:
             self._lose()
             return
         self._stop_listening()

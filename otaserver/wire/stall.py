@@ -65,8 +65,10 @@ class StallDetector:
         paid_in = arrived_bytes - self._arrived_bytes
         paid_out = (now_s - self._checked_s) * self._min_rate
         self._checked_s, self._arrived_bytes = now_s, arrived_bytes
-        # Where there is no room, all that has just arrived may be unread.
-        held_bytes = room_bytes or min(paid_in, _MAX_HELD_BYTES)
+        held_bytes = room_bytes
+        if room_bytes <= _LEAP_SEGMENTS * segment_bytes:
+            # It is almost full: all that has just arrived may be unread.
+            held_bytes += min(paid_in, _MAX_HELD_BYTES)
         self._held_bytes = max(self._held_bytes, held_bytes)
         leap_bytes = max(self._held_bytes // _LEAP_PARTS, _LEAP_SEGMENTS * segment_bytes)
         most_bytes = min(leap_bytes, self._held_bytes) if segment_bytes else self._held_bytes

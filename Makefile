@@ -26,6 +26,7 @@ bench: .venv/bench/.ready ## Measure the server beside its peers
 	.venv/bench/bin/python -m tests.bench manifests
 	.venv/bench/bin/python -m tests.bench downloads
 	.venv/bench/bin/python -m tests.bench catalogue
+	.venv/bench/bin/python -m tests.bench floods
 	.venv/bench/bin/python -m tests.bench.ftp
 	.venv/bench/bin/python -m tests.bench.ftp_floods
 

@@ -71,7 +71,7 @@ class Options(usage.Options):
             "The folder for what is kept across restarts, such as hashes.",
         ],
         ["access-log", None, "", "A file for the access log, instead of Twisted's log."],
-        size_bytes("cache-size", 32 << 20, "The maximum size of the cache of responses."),
+        size_bytes("cache-size", 16 << 20, "The maximum size of the cache of responses."),
         count("max-connections", 2000, "The maximum number of connections; 0 for no limit."),
         count(
             "max-per-address",

@@ -40,10 +40,12 @@ from otaserver.wire.events import ServedEvents
 from otaserver.wire.limits import ConnectionLimits
 from otaserver.wire.listener import Listener
 from otaserver.wire.turns import Turns
+from otaserver.wire.unread import UnreadAnswers
 from otaserver.worker import ThreadWorker, Worker
 
 _SCAN_THREADS = 1
 _WORK_THREADS = 4
+_ENCODING_THREADS = 1
 
 # So many files are kept open that nobody reads at the moment; each takes less than 1 KB.
 _MAX_OPEN_FILES = 8192
@@ -76,12 +78,15 @@ def makeService(options: Options) -> MultiService:
     scanning.setServiceParent(service)
     working = ThreadWorker(reactor, _WORK_THREADS, "work")
     working.setServiceParent(service)
+    # One at a time: each takes memory while it is made, and no two run at once anyway.
+    encoding = ThreadWorker(reactor, _ENCODING_THREADS, "encode")
+    encoding.setServiceParent(service)
 
     watch = _watch(options, reactor, scanning)
     watch.setServiceParent(service)
     signals.on_hang_up("scanning the release tree", watch.scan_now)
     manifests = EncodedManifests(
-        working,
+        encoding,
         options["cache-size"] // 2,
         legacy=bool(options["legacy"]),
         varies_by_host=not options["public-url"],
@@ -89,11 +94,12 @@ def makeService(options: Options) -> MultiService:
     watch.on_change(manifests.clear)
     server = UpdateServer(_files(options, reactor, service), lambda: watch.catalogue, manifests)
     turns = Turns(reactor)
+    unread = UnreadAnswers(reactor, options["cache-size"] // 2)
 
     if options["http"]:
-        routes = Routes(server, working, options["cache-size"] // 2)
+        routes = Routes(server, encoding, options["cache-size"] // 2)
         watch.on_change(routes.clear)
-        site = _http(options, reactor, server, working, events, routes)
+        site = _http(options, reactor, server, working, events, turns, unread, routes)
         serving = listen("--http", options["http"], site)
         greeting.observe("http", options["http"], serving)
         serving.setServiceParent(service)
@@ -159,6 +165,8 @@ def _http(
     server: UpdateServer,
     worker: Worker,
     events: ServedEvents,
+    turns: Turns,
+    unread: UnreadAnswers,
     routes: Routes,
 ) -> Site:
     limits = ConnectionLimits(options["max-connections"], options["max-per-address"])
@@ -168,6 +176,8 @@ def _http(
             server=server,
             routes=routes,
             worker=worker,
+            turns=turns,
+            unread=unread,
             timeouts=HTTPTimeouts(
                 request_s=options["request-timeout"],
                 idle_s=options["idle-timeout"],

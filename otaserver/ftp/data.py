@@ -200,8 +200,8 @@ class DataConnection(Protocol):
         Args:
             now_s: the time, in seconds.
         """
-        if self._stall is not None:
-            if self._stall.is_stalled(now_s, self.sent_bytes):
+        if self._stall is not None and self._outgoing is not None:
+            if self._outgoing.is_stalled(self._stall, now_s):
                 self.abort(Refused(426, _TOO_SLOW))
         elif now_s >= self._deadline_s:
             self.abort(Refused(425, _NOT_OPENED))

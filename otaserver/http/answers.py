@@ -133,6 +133,20 @@ def head(
     return b"".join(parts)
 
 
+def last_answer(answer: Answer, date: bytes, is_legacy: bool) -> bytes:
+    """Write an answer to something that is no request, after which the connection ends.
+
+    Args:
+        answer: the answer.
+        date: see `head`.
+        is_legacy: likewise.
+
+    Returns:
+        Its head and body.
+    """
+    return head(answer, b"HTTP/1.1", date, False, is_legacy) + answer.body
+
+
 def date_line(seconds: int) -> bytes:
     """Format the ``Date`` header line.
 

@@ -1,8 +1,7 @@
 """One client's connection: who it is, how long it may take, and what goes out.
 
-How it works. Twisted's `HTTPChannel` parses requests; this class limits the time and
-the memory that a client can take up. A connection is always in one state (`_State`)
-with one deadline, which `check_time` compares once a second:
+How it works. A connection is always in one state (`_State`) with one deadline, which
+`check_time` compares once a second:
 
     RECEIVING   from the connection, or the first byte of a later request, to the last
                 byte of the request: ``request_s``
@@ -11,40 +10,47 @@ with one deadline, which `check_time` compares once a second:
     CLOSING     the last answer has been written: the client gets some time to take
                 it, then the connection is cut
 
+Requests are answered one after another. If more has arrived than the request that was
+just answered, the rest waits for its turn (`otaserver.wire.turns`), so that a client that
+sends a thousand requests at once doesn't keep the others waiting.
+
 Why it is safe. The later bytes of a request don't extend its deadline, so sending them
-one by one gains nothing. Pipelined requests wait, unparsed, until the answer before
-them is done, and none is answered while the transport's buffer is full, so a client
-can't pile up answers that it doesn't take. On the way out everything goes through
-`Outgoing`, the only place that knows whether a write may bypass the transport's buffer.
+one by one gains nothing. Little is read at a time, and nothing while something that
+was read before waits, so the rest of what a client sends stays in its own kernel. No
+request is answered while an answer is still in this process, so a client can't pile up
+answers that it doesn't take. On the way out everything goes through `Outgoing`, the
+only place that knows whether a write may bypass the transport's buffer.
 
 Closing takes care. If the server hangs up while part of a request is unread, the kernel
 sends a reset, which can destroy the answer (RFC 9112, section 9.6). So after a refusal
 over plain TCP the server closes only its own half, reads and discards until the client
-hangs up, and cuts the connection if it doesn't.
+hangs up, and cuts the connection if it doesn't. A client may close its own half first: it
+gets the answers to what it has sent, and then the connection ends.
 """
 
+from collections.abc import Callable
 from enum import Enum
 from math import inf
 from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import ISSLTransport
-from twisted.internet.protocol import connectionDone
+from twisted.internet.interfaces import (
+    IHalfCloseableProtocol,
+    IPushProducer,
+    ISSLTransport,
+    ITCPTransport,
+)
+from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
-from twisted.web.http import HTTPChannel
+from zope.interface import implementer
 
 from otaserver.errors import OTAServerError
-from otaserver.http.answers import head
-from otaserver.http.base_url import BadHost, Reached, base_url, is_from_proxy
-from otaserver.http.errors import (
-    MAX_BODY_BYTES,
-    BadRequest,
-    BodyTooLarge,
-    LengthRequired,
-    RequestTimedOut,
-    error_answer,
-)
-from otaserver.http.fields import Fields
+from otaserver.http.answering import Answering
+from otaserver.http.answers import last_answer
+from otaserver.http.client_urls import ClientURLs
+from otaserver.http.errors import RequestTimedOut, error_answer
+from otaserver.http.head import BadRequest, Head
+from otaserver.http.incoming import Incoming
 from otaserver.http.state import SiteState
 from otaserver.wire.addresses import unmapped
 from otaserver.wire.connections import Admission
@@ -53,6 +59,7 @@ from otaserver.wire.limits import TooManyConnections
 from otaserver.wire.outgoing import Outgoing
 from otaserver.wire.stall import StallDetector
 from otaserver.wire.transfer import FIRST_WRITE_BYTES, Transfer
+from otaserver.wire.zero_copy import read_little
 
 # How long a client that was refused, or timed out, may take to read the answer.
 _LINGER_S = 5.0
@@ -65,37 +72,59 @@ class _State(Enum):
     CLOSING = "closing"
 
 
-class Channel(HTTPChannel):
+_READY = frozenset((_State.IDLE, _State.RECEIVING))
+
+
+@implementer(IHalfCloseableProtocol, IPushProducer)
+class Channel(Protocol):
     """A connection with limits on the time and the memory that a client can take up.
+
+    Args:
+        state: what the connections of the site share.
+        make_request: makes what answers a request.
 
     Attributes:
         state: what the connections of the site share.
         peer_host: the client's address; empty if it has none.
+        urls: knows what URLs for this client begin with.
         outgoing: the outgoing side.
+        is_persistent: whether another request may follow the one that is being answered.
     """
 
-    state: SiteState
     transport: Any
-    _networkProducer: Any
 
-    _stall: StallDetector | None = None
-    # What URLs begin with, and the request's host that it was made from: clients repeat it.
-    _host_key: tuple[bytes | None, bool] | None = None
-    _host_url = ""
+    def __init__(
+        self, state: SiteState, make_request: "Callable[[Channel, Head], Answering]"
+    ) -> None:
+        self.state = state
+        self.is_persistent = True
+        self._make_request = make_request
+        self._incoming = Incoming()
+        self._request: Answering | None = None
+        self._stall: StallDetector | None = None
+        self._state = _State.RECEIVING
+        # Why nothing is answered at the moment: the answers before are not taken, or the
+        # next request waits for its turn.
+        self._is_paused = self._is_queued = False
+        self._is_reading = True
+        self._has_ended = False
 
     def connectionMade(self) -> None:
         """Admit the connection, or turn it away."""
+        transport = self.transport
         # Asking the socket again for each request would take as long as answering it.
-        self.peer_host = unmapped(getattr(self.transport.getPeer(), "host", ""))
-        self._state = _State.RECEIVING
-        self.outgoing = Outgoing(self.transport, standing_producer=self)
-        super().connectionMade()
+        self.peer_host = unmapped(getattr(transport.getPeer(), "host", ""))
+        self.urls = ClientURLs(transport, self.isSecure(), self.state.public_url)
+        self.outgoing = Outgoing(transport, standing_producer=self)
+        read_little(transport)
+        if ITCPTransport.providedBy(transport):
+            transport.setTcpNoDelay(True)
         admission = self.state.listener.connections.add(self)
         self._deadline_s = self._in(self.state.timeouts.request_s)
         if admission is Admission.REFUSED:
             self.refuse(TooManyConnections())
         elif admission is Admission.DROPPED:
-            self.transport.abortConnection()
+            transport.abortConnection()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Forget the connection.
@@ -103,10 +132,13 @@ class Channel(HTTPChannel):
         Args:
             reason: why it ended.
         """
+        self._state = _State.CLOSING
+        self._incoming.clear()
         self.state.listener.connections.remove(self)
         # Ends a transfer in progress, so that its request is logged.
         self.outgoing.stopProducing()
-        super().connectionLost(reason)
+        if self._request is not None:
+            self._request.abandon()
 
     def isSecure(self) -> bool:
         """Tell whether the connection is encrypted.
@@ -116,158 +148,154 @@ class Channel(HTTPChannel):
         """
         return bool(ISSLTransport.providedBy(self.transport))
 
-    def base_url(self, authority: bytes | None, fields: Fields) -> str:
-        """Find out what URLs for this client begin with.
-
-        Args:
-            authority: the host in the request line, if there is one.
-            fields: the request's header fields.
-
-        Returns:
-            A URL without a ``/`` at its end.
-
-        Raises:
-            BadHost: there are several Host headers, or one is malformed.
-        """
-        hosts = fields.get(b"Host", ())
-        if len(hosts) > 1:
-            raise BadHost("The request has more than one Host header.")
-        named = authority if authority is not None else hosts[0] if hosts else None
-        is_proxied = is_from_proxy(fields)
-        if (named, is_proxied) != self._host_key:
-            url = base_url(named, self._reached(), is_proxied)
-            self._host_url = self.state.public_url or url
-            self._host_key = (named, is_proxied)
-        return self._host_url
-
-    def _reached(self) -> Reached:
-        address = self.transport.getHost()
-        host, port = getattr(address, "host", ""), getattr(address, "port", None)
-        return Reached(host, port, self.isSecure())
-
     def dataReceived(self, data: bytes) -> None:
         """Take what the client sends; the first byte after an answer starts a new deadline.
 
         Args:
             data: what it sent.
         """
+        if self._state is _State.CLOSING:
+            return
+        self._incoming.add(data)
         if self._state is _State.IDLE:
-            self._state = _State.RECEIVING
-            self._deadline_s = self._in(self.state.timeouts.request_s)
-        self.outgoing.begin_turn()
-        super().dataReceived(data)
+            self._receive()
+        if self._state is _State.RECEIVING and not (self._is_paused or self._is_queued):
+            self._answer_next()
+        else:
+            self._read(False)
+
+    def readConnectionLost(self) -> None:
+        """Note that the client sends nothing more; it may still wait for answers."""
+        self._has_ended = True
+        self._is_reading = False
+        if self._state is _State.CLOSING:
+            self.transport.loseConnection()
+        else:
+            self._go_on()
+
+    def writeConnectionLost(self) -> None:
+        """Do nothing: it was this side that closed its half."""
 
     def pauseProducing(self) -> None:
-        """Answer no more requests, because the client doesn't take the answers.
-
-        The requests in a single segment could ask for hundreds of megabytes.
-        """
-        self.paused = True
-        super().pauseProducing()
-        # Twisted's own would go on reading while a request is being answered, and so would
-        # keep whatever the client sends.
-        self._networkProducer.pauseProducing()
+        """Answer no more requests, because the client doesn't take the answers."""
+        self._is_paused = True
+        self._read(False)
 
     def resumeProducing(self) -> None:
         """Answer what has arrived in the meantime."""
-        self.paused = False
-        super().resumeProducing()
-        # Not this class's own, which would take it for a new request.
-        super().dataReceived(b"")
+        if self._is_paused:
+            self._is_paused = False
+            self._go_on()
 
-    def lineLengthExceeded(self, line: bytes) -> None:
-        """Refuse a line that never ends.
+    def stopProducing(self) -> None:
+        """Do nothing: `connectionLost` follows."""
 
-        Args:
-            line: the part of it that has arrived.
-        """
-        self._respondToBadRequestAndDisconnect()
+    def _go_on(self) -> None:
+        """Take the next request in a later turn, or read."""
+        if self._state not in _READY or self._is_paused:
+            return
+        if not (self._incoming or self._has_ended):
+            self._read(True)
+        elif not self._is_queued:
+            self._is_queued = True
+            self.state.turns.wait(self._take_turn)
 
-    def headerReceived(self, line: bytes) -> bool:
-        """Take a header; refuse a length with more digits than Python will parse.
+    def _take_turn(self) -> None:
+        turns = self.state.turns
+        turns.begin()
+        # It counts as queued, so that what it answers here doesn't queue it again.
+        has_taken = True
+        while has_taken and not turns.is_over:
+            has_taken = self._answer_next()
+        self._is_queued = False
+        if has_taken:
+            self._go_on()
 
-        Args:
-            line: the header.
-
-        Returns:
-            Whether to go on with the request.
-        """
-        try:
-            return bool(super().headerReceived(line))
-        except ValueError:
-            self._respondToBadRequestAndDisconnect()
+    def _answer_next(self) -> bool:
+        """Answer the next request, if all of it has arrived; return whether it had."""
+        if self._state not in _READY or self._is_paused:
             return False
-
-    def allHeadersReceived(self) -> None:
-        """Refuse a body that is too large or of unknown length; let the client send any other."""
-        if self.length is None:
-            self.refuse(LengthRequired())
-        elif self.length > MAX_BODY_BYTES:
-            # In case the caller goes on with the request.
-            self.length = None
-            self.refuse(BodyTooLarge())
-        else:
-            request, version = self.requests[-1], self._version
-            self.persistent = self.checkPersistence(request, version)
-            expected = request.requestHeaders.get(b"Expect")
-            if expected and expected[0].lower() == b"100-continue" and version == b"HTTP/1.1":
-                # Through the buffer, so that the answer can't overtake it.
-                self.outgoing.write_buffered(b"HTTP/1.1 100 Continue\r\n\r\n")
-
-    def allContentReceived(self) -> None:
-        """Answer the request; this has no deadline."""
+        try:
+            request = self._incoming.take_request(self._tell_to_continue)
+        except OTAServerError as error:
+            self.refuse(error)
+            return False
+        if request is None:
+            if self._has_ended:
+                self._end_of_requests()
+            else:
+                self._read(True)
+            return False
+        self.is_persistent = request.keeps_connection
+        self._stall = None
+        self.outgoing.begin_turn()
         self._state = _State.ANSWERING
         self._deadline_s = inf
-        super().allContentReceived()
+        self._request = self._make_request(self, request)
+        self._request.answer()
+        return True
 
-    def requestDone(self, request: Any) -> None:
+    def _tell_to_continue(self) -> None:
+        # Through the buffer, so that the answer can't overtake it.
+        self.outgoing.write_buffered(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def _receive(self) -> None:
+        self._stall = None
+        self._state = _State.RECEIVING
+        self._deadline_s = self._in(self.state.timeouts.request_s)
+
+    def _end_of_requests(self) -> None:
+        """End, because the client has sent all that it will send."""
+        if self._incoming:
+            self.refuse(BadRequest("The connection was closed in the middle of a request."))
+        else:
+            self._lose()
+
+    def _read(self, is_wanted: bool) -> None:
+        """Read from the socket, or stop reading."""
+        if is_wanted is self._is_reading or self._has_ended:
+            return
+        self._is_reading = is_wanted
+        if is_wanted:
+            self.transport.resumeProducing()
+        else:
+            self.transport.pauseProducing()
+
+    def answered(self, request: Answering) -> None:
         """Wait for the next request.
 
         Args:
             request: the one that has been answered.
         """
-        timeouts = self.state.timeouts
-        if self.persistent:
+        self._request = None
+        if not self.is_persistent or (self._has_ended and not self._incoming):
+            self._end_after(request)
+        elif self._incoming:
+            self._receive()
+            self._go_on()
+        else:
             self._state = _State.IDLE
-            self._deadline_s = self._in(timeouts.idle_s)
+            self._deadline_s = self._in(self.state.timeouts.idle_s)
+            self._go_on()
+
+    def _end_after(self, request: Answering) -> None:
+        """Close the connection after its last answer."""
+        timeouts = self.state.timeouts
+        # A large answer is still in the kernel for the most part.
+        is_large = request.sent_bytes > FIRST_WRITE_BYTES
+        if is_large and self.outgoing.delivery().queued_bytes:
+            self._close()
+            self._watch()
+            return
+        if self._incoming or not (self._is_reading or self._has_ended):
+            self._close()
         else:
-            # At most the first write can still be in the transport's buffer, and may
-            # leave it at the minimum rate.
-            left_bytes = min(request.sent_bytes, FIRST_WRITE_BYTES)
-            last_s = left_bytes / timeouts.min_rate if timeouts.min_rate else inf
-            self._stop_listening()
-            self._deadline_s = self._in(timeouts.stall_s + last_s)
-        super().requestDone(request)
-
-    def checkPersistence(self, request: Any, version: bytes) -> bool:
-        """Decide whether the connection stays open (RFC 9112, section 9.3).
-
-        Args:
-            request: the request.
-            version: its version.
-
-        Returns:
-            Whether another request may follow.
-        """
-        fields = request.requestHeaders.get(b"Connection")
-        if fields is None:
-            return version == b"HTTP/1.1"
-        options = {option.strip().lower() for field in fields for option in field.split(b",")}
-        if version == b"HTTP/1.1":
-            return b"close" not in options
-        return b"keep-alive" in options and b"close" not in options
-
-    def write_answer(self, answer: bytes) -> None:
-        """Write a whole answer.
-
-        Args:
-            answer: its head and body.
-        """
-        if self.persistent:
-            self.outgoing.write(answer)
-        else:
-            # A connection that ends now needs a turn of the reactor anyway.
-            self.outgoing.write_buffered(answer)
+            self._lose()
+        # At most the first write can still be in the transport's buffer, and may
+        # leave it at the minimum rate.
+        left_bytes = min(request.sent_bytes, FIRST_WRITE_BYTES)
+        last_s = left_bytes / timeouts.min_rate if timeouts.min_rate else inf
+        self._deadline_s = self._in(timeouts.stall_s + last_s)
 
     def send(self, transfer: Transfer) -> "Deferred[None]":
         """Send an answer that does not go out in one write.
@@ -278,10 +306,17 @@ class Channel(HTTPChannel):
         Returns:
             See `Outgoing.send`.
         """
+        sending = self.outgoing.send(transfer)
+        if not transfer.is_finished:
+            self._watch()
+        return sending.addBoth(self._stop_watching)
+
+    def _watch(self) -> None:
         timeouts = self.state.timeouts
         now_s = self.state.listener.now_s
         self._stall = StallDetector(now_s, timeouts.stall_s, timeouts.min_rate)
-        return self.outgoing.send(transfer).addBoth(self._stop_watching)
+        # What arrived before.
+        self.outgoing.is_stalled(self._stall, now_s)
 
     def _stop_watching(self, result: Any) -> Any:
         self._stall = None
@@ -296,19 +331,10 @@ class Channel(HTTPChannel):
         if self._state is _State.CLOSING:
             return
         answer = error_answer(error)
-        written = head(
-            answer,
-            b"HTTP/1.1",
-            self.state.date_line,
-            is_persistent=False,
-            is_legacy=self.state.legacy,
-        )
-        self.outgoing.write_buffered(written + answer.body)
-        listener = self.state.listener
+        self.outgoing.write_buffered(last_answer(answer, self.state.date_line, self.state.legacy))
+        listener, body_bytes = self.state.listener, len(answer.body)
         listener.served(
-            Served(
-                listener.wall_s(), 0.0, self.peer_host, b"", int(answer.status), len(answer.body)
-            )
+            Served(listener.wall_s(), 0.0, self.peer_host, b"", int(answer.status), body_bytes)
         )
         self._close()
 
@@ -318,43 +344,53 @@ class Channel(HTTPChannel):
         Args:
             now_s: the time, in seconds.
         """
-        if self._stall is not None:
-            if self._stall.is_stalled(now_s, self.outgoing.delivered_bytes):
-                self.transport.abortConnection()
-        elif now_s >= self._deadline_s:
-            self._time_out()
+        if self._stall is None:
+            # It is not the client who is late while it is queued.
+            if now_s >= self._deadline_s and not self._is_queued:
+                self._time_out()
+        elif self.outgoing.is_stalled(self._stall, now_s):
+            self.transport.abortConnection()
+        elif self._state is not _State.ANSWERING and not self.outgoing.delivery().queued_bytes:
+            self._stall = None
+            if self._state is _State.CLOSING:
+                self._lose()
+            else:
+                self._deadline_s = self._in(self.state.timeouts.idle_s)
 
     def _time_out(self) -> None:
         if self._state is _State.CLOSING:
             self.transport.abortConnection()
-        elif self._state is _State.RECEIVING and self.requests:
+        elif self._is_paused or (not self._incoming and self.outgoing.delivery().queued_bytes):
+            # It is not late: it is still reading what was written before.
+            self._watch()
+        elif self._incoming:
             self.refuse(RequestTimedOut())
         else:
-            self._stop_listening()
-            self.loseConnection()
+            self._lose()
 
     def _close(self) -> None:
         """Send what was written, then wait for the client to hang up."""
-        self._stop_listening()
         # TLS signals its own end after what was written.
-        if hasattr(self.transport, "loseWriteConnection") and not self.isSecure():
-            self.transport.loseWriteConnection()
-        else:
-            self.loseConnection()
+        has_halves = hasattr(self.transport, "loseWriteConnection") and not self.isSecure()
+        if self._has_ended or not has_halves:
+            self._lose()
+            return
+        self._stop_listening()
+        self.transport.unregisterProducer()
+        self.transport.loseWriteConnection()
+        self._read(True)
+
+    def _lose(self) -> None:
+        """Send what was written, then hang up."""
+        self._stop_listening()
+        self.transport.unregisterProducer()
+        self.transport.loseConnection()
 
     def _stop_listening(self) -> None:
         self._state = _State.CLOSING
         self._deadline_s = self._in(_LINGER_S)
-        self.persistent = False
-        self.dataReceived = self.lineReceived = self.rawDataReceived = _drop  # type: ignore
-
-    def _respondToBadRequestAndDisconnect(self) -> None:
-        self.refuse(BadRequest())
+        self._incoming.clear()
 
     def _in(self, seconds: float) -> float:
         """The time so many seconds from now."""
         return self.state.listener.now_s + seconds
-
-
-def _drop(data: bytes) -> None:
-    """Discard what arrives after the end."""

@@ -12,20 +12,23 @@ from otaserver.errors import OTAServerError, ServerFailed
 from otaserver.http.answers import Answer, sentence
 from otaserver.http.base_url import BadHost
 from otaserver.http.error_page import WayBack, error_page
+from otaserver.http.head import (
+    BadRequest,
+    BodyTooLarge,
+    HeadTooLarge,
+    LengthRequired,
+    TargetTooLong,
+    UnknownCoding,
+)
 from otaserver.http.target import BadTarget
 from otaserver.manifest.update_request import BadUpdateRequest
 from otaserver.service import NothingHere, TreeAway, TreeNotReadYet
 from otaserver.wire.file_transfer import FileUnreadable
 from otaserver.wire.limits import TooManyConnections
+from otaserver.wire.unread import TooMuchUnread
 
-MAX_BODY_BYTES = 1 << 16
-
-
-class BadRequest(OTAServerError):
-    """The request is malformed, or not HTTP."""
-
-    def __init__(self) -> None:
-        super().__init__("The request is malformed, or not HTTP.")
+# What the server supports, for the Allow field.
+METHODS = "GET, HEAD, OPTIONS"
 
 
 class RequestTimedOut(OTAServerError):
@@ -35,25 +38,11 @@ class RequestTimedOut(OTAServerError):
         super().__init__("The request took too long to arrive.")
 
 
-class LengthRequired(OTAServerError):
-    """The length of a request's body is not known in advance."""
-
-    def __init__(self) -> None:
-        super().__init__("A request with a body needs a Content-Length.")
-
-
-class BodyTooLarge(OTAServerError):
-    """The body of a request is larger than this server accepts."""
-
-    def __init__(self) -> None:
-        super().__init__(f"The body of a request may have at most {MAX_BODY_BYTES} bytes.")
-
-
 class MethodNotAllowed(OTAServerError):
-    """The method is neither GET nor HEAD."""
+    """The method is none of those that are supported."""
 
     def __init__(self) -> None:
-        super().__init__("Only GET and HEAD are supported here.")
+        super().__init__("Only GET, HEAD and OPTIONS are supported here.")
 
 
 class PreconditionFailed(OTAServerError):
@@ -77,9 +66,12 @@ _REPLIES: Mapping[type[OTAServerError], _Reply] = MappingProxyType(
         BadUpdateRequest: _Reply(HTTPStatus.BAD_REQUEST),
         NothingHere: _Reply(HTTPStatus.NOT_FOUND),
         FileRemoved: _Reply(HTTPStatus.NOT_FOUND),
-        MethodNotAllowed: _Reply(HTTPStatus.METHOD_NOT_ALLOWED, {"Allow": "GET, HEAD"}),
+        MethodNotAllowed: _Reply(HTTPStatus.METHOD_NOT_ALLOWED, {"Allow": METHODS}),
         RequestTimedOut: _Reply(HTTPStatus.REQUEST_TIMEOUT),
         LengthRequired: _Reply(HTTPStatus.LENGTH_REQUIRED),
+        TargetTooLong: _Reply(HTTPStatus.REQUEST_URI_TOO_LONG),
+        HeadTooLarge: _Reply(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE),
+        UnknownCoding: _Reply(HTTPStatus.NOT_IMPLEMENTED),
         PreconditionFailed: _Reply(HTTPStatus.PRECONDITION_FAILED),
         BodyTooLarge: _Reply(HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
         TreeNotReadYet: _Reply(HTTPStatus.SERVICE_UNAVAILABLE, {"Retry-After": "1"}),
@@ -87,6 +79,7 @@ _REPLIES: Mapping[type[OTAServerError], _Reply] = MappingProxyType(
         FileChanged: _Reply(HTTPStatus.SERVICE_UNAVAILABLE, {"Retry-After": "2"}),
         DiskBusy: _Reply(HTTPStatus.SERVICE_UNAVAILABLE, {"Retry-After": "10"}),
         TooManyConnections: _Reply(HTTPStatus.SERVICE_UNAVAILABLE, {"Retry-After": "10"}),
+        TooMuchUnread: _Reply(HTTPStatus.SERVICE_UNAVAILABLE, {"Retry-After": "10"}),
         FileUnreadable: _Reply(HTTPStatus.INTERNAL_SERVER_ERROR),
         ServerFailed: _Reply(HTTPStatus.INTERNAL_SERVER_ERROR),
     }

@@ -1,14 +1,19 @@
-"""The header fields of a request."""
+"""Header fields of a request."""
 
 
 class Fields(dict[bytes, list[bytes]]):
-    """Header fields: their values by name, each name in Twisted's canonical case."""
+    """Header fields: their values by name, each name in the case of ``If-None-Match``."""
 
-    def addRawHeader(self, name: bytes, value: bytes) -> None:
-        """Add a field that Twisted has checked.
+    def items_of(self, name: bytes) -> list[bytes]:
+        """List what a field that is a list holds (RFC 9110, section 5.6.1).
 
         Args:
-            name: its name, in canonical case.
-            value: its value, without line ends.
+            name: the field's name.
+
+        Returns:
+            Its items, in lower case.
         """
-        self.setdefault(name, []).append(value)
+        values = self.get(name)
+        if values is None:
+            return []
+        return [item.strip(b" \t").lower() for value in values for item in value.split(b",")]

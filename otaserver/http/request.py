@@ -1,11 +1,7 @@
-"""One request: from its header fields to the bytes of its answer.
-
-Twisted's `HTTPChannel` parses requests, and needs little of the objects that it makes for
-them: `Request` has just that. It replaces Twisted's own, whose cookies, forms and
-sessions take longer than an answer does here.
-"""
+"""One request: from its head to the bytes of its answer."""
 
 from http import HTTPStatus
+from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
@@ -25,8 +21,8 @@ from otaserver.http.conditions import (
     wanted_range,
 )
 from otaserver.http.error_page import HOME, WayBack, way_back
-from otaserver.http.errors import MethodNotAllowed, PreconditionFailed, error_answer
-from otaserver.http.fields import Fields
+from otaserver.http.errors import METHODS, MethodNotAllowed, PreconditionFailed, error_answer
+from otaserver.http.head import Head
 from otaserver.http.routes import Route, manifest_answer
 from otaserver.http.target import parse_target
 from otaserver.wire.events import Served, cut
@@ -42,11 +38,10 @@ class Request:
     """A request for something in the release tree.
 
     Args:
-        channel: the connection that it arrives on.
-        queued: how many requests are ahead of it; unused, but Twisted's channel passes it.
+        channel: the connection that it arrived on.
+        head: its head.
 
     Attributes:
-        requestHeaders: the header fields; the name is Twisted's.
         sent_bytes: how much of the answer's body was sent.
     """
 
@@ -55,6 +50,7 @@ class Request:
     __slots__ = (
         "_began_s",
         "_channel",
+        "_fields",
         "_has_begun",
         "_is_disconnected",
         "_method",
@@ -62,53 +58,38 @@ class Request:
         "_transfer",
         "_uri",
         "_version",
-        "requestHeaders",
         "sent_bytes",
     )
 
-    def __init__(self, channel: Channel, queued: int) -> None:
+    def __init__(self, channel: Channel, head: Head) -> None:
         self._channel = channel
-        self.requestHeaders = Fields()
+        self._method, self._uri, self._version, self._fields = head
         self.sent_bytes = 0
         self._has_begun = False
         self._is_disconnected = False
         self._transfer: Transfer | None = None
 
-    def handleContentChunk(self, data: bytes) -> None:
-        """Discard a part of the body, which no request here needs.
-
-        Args:
-            data: the part.
-        """
-
-    def connectionLost(self, reason: Failure) -> None:
-        """Note that nobody is waiting for the answer any more.
-
-        Args:
-            reason: why the connection ended.
-        """
+    def abandon(self) -> None:
+        """Note that nobody is waiting for the answer any more."""
         self._is_disconnected = True
 
-    def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
-        """Answer, now that all of the request has arrived.
-
-        Args:
-            command: the method.
-            path: the target.
-            version: the version of HTTP.
-        """
-        self._method, self._uri, self._version = command, path, version
+    def answer(self) -> None:
+        """Answer the request."""
+        command, path = self._method, self._uri
         state = self._channel.state
         self._began_s = state.listener.clock.seconds()
         try:
             if command not in (b"GET", b"HEAD"):
-                raise MethodNotAllowed
+                if command != b"OPTIONS":
+                    raise MethodNotAllowed
+                self._send_body(_OPTIONS)
+                return
             route = state.routes.known(path)
             if route is not None:
-                self._answer(route, self._channel.base_url(route.authority, self.requestHeaders))
+                self._answer(route, self._channel.urls.base_url(route.authority, self._fields))
                 return
             target = parse_target(path)
-            base_url = self._channel.base_url(target.authority, self.requestHeaders)
+            base_url = self._channel.urls.base_url(target.authority, self._fields)
             following = Deferred.fromCoroutine(state.routes.follow(path, target))
             following.addCallback(self._answer, base_url).addErrback(self._fail)
         except Exception:
@@ -135,6 +116,7 @@ class Request:
             return
         if self._has_begun:
             self._channel.outgoing.abort()
+            self._record()
         else:
             self._send_body(error_answer(failure.value, self._way_back()))
 
@@ -153,7 +135,7 @@ class Request:
         if self._is_disconnected:
             return
         offset, length = 0, answer.file.size_bytes if answer.file else len(answer.body)
-        if answer.etag and not _CONDITIONS.isdisjoint(self.requestHeaders):
+        if answer.etag and not _CONDITIONS.isdisjoint(self._fields):
             mtime_s = answer.file.mtime_s if answer.file else None
             condition = precondition(self._header, answer.etag, mtime_s)
             if condition is Precondition.NOT_MODIFIED:
@@ -178,13 +160,12 @@ class Request:
     def _send_body(self, answer: Answer) -> None:
         """Send an answer whose body is in memory."""
         body = b"" if self._method == b"HEAD" else answer.body
-        head = self._head(answer)
-        self.sent_bytes = len(body)
-        if len(body) <= FIRST_WRITE_BYTES:
-            self._channel.write_answer(head + body)
-            self._finish()
+        if len(body) > FIRST_WRITE_BYTES:
+            self._channel.state.unread.make_room(body)
+            self.sent_bytes = len(body)
+            self._begin(BytesTransfer(body, self._head(answer)), body)
         else:
-            self._begin(BytesTransfer(body, head))
+            self._write(self._head(answer), body)
 
     def _send_file(self, answer: Answer, file: File, offset: int, size_bytes: int) -> None:
         """Send a part of a file, if it is still the same file."""
@@ -205,9 +186,7 @@ class Request:
             return
         opened.release()
         if not self._is_disconnected:
-            self.sent_bytes = len(whole)
-            self._channel.write_answer(self._head(answer) + whole)
-            self._finish()
+            self._write(self._head(answer), whole)
 
     def _head(self, answer: Answer) -> bytes:
         """Write the head of the answer, which is about to be sent."""
@@ -216,11 +195,35 @@ class Request:
         channel = self._channel
         state = channel.state
         is_legacy = state.legacy and self._version == b"HTTP/1.0"
-        return head(answer, self._version, state.date_line, bool(channel.persistent), is_legacy)
+        return head(answer, self._version, state.date_line, bool(channel.is_persistent), is_legacy)
 
-    def _begin(self, transfer: Transfer) -> None:
+    def _write(self, head: bytes, body: bytes) -> None:
+        """Write a small answer, and wait for the client if it doesn't take all of it."""
+        self.sent_bytes = len(body)
+        try:
+            is_last = not self._channel.is_persistent
+            written_bytes = self._channel.outgoing.write_small(head, body, is_last)
+        except OSError:
+            # The transport will meet the same error.
+            written_bytes = 0
+        if written_bytes == len(head) + len(body):
+            self._finish()
+        else:
+            self._channel.state.unread.make_room(body)
+            self._begin(BytesTransfer(body, head, written_bytes), body)
+
+    def _begin(self, transfer: Transfer, body: bytes = b"") -> None:
+        """Send what takes a while; the body, if it is in memory, stays there as long."""
         self._transfer = transfer
-        self._channel.send(transfer).addCallbacks(self._end, self._break_off)
+        sending = self._channel.send(transfer)
+        if body and not transfer.is_finished:
+            self._channel.state.unread.hold(transfer, body)
+            sending.addBoth(self._release, transfer)
+        sending.addCallbacks(self._end, self._break_off)
+
+    def _release(self, result: Any, transfer: Transfer) -> Any:
+        self._channel.state.unread.release(transfer)
+        return result
 
     def _end(self, _: None) -> None:
         self._transfer = None
@@ -242,11 +245,13 @@ class Request:
 
     def _finish(self) -> None:
         self._record()
-        self._channel.requestDone(self)
+        self._channel.answered(self)
 
     def _record(self) -> None:
         """Record what was served, now that it has ended."""
-        channel, fields = self._channel, self.requestHeaders
+        if self._is_health_check():
+            return
+        channel, fields = self._channel, self._fields
         listener = channel.state.listener
         listener.served(
             Served(
@@ -261,9 +266,19 @@ class Request:
             )
         )
 
+    def _is_health_check(self) -> bool:
+        """Whether it is what a proxy asks every few seconds, and so would fill the log."""
+        if self._status >= HTTPStatus.BAD_REQUEST:
+            return False
+        return self._method == b"OPTIONS" or (self._method == b"HEAD" and self._uri == b"/")
+
     def _header(self, name: str) -> str | None:
-        values = self.requestHeaders.get(name.encode())
+        values = self._fields.get(name.encode())
         return b", ".join(values).decode("latin-1") if values else None
+
+
+# RFC 9110, section 9.3.7.
+_OPTIONS = Answer(HTTPStatus.NO_CONTENT, f"Allow: {METHODS}\r\n".encode(), b"")
 
 
 def _no_such_range(size_bytes: int) -> Answer:

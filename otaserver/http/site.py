@@ -26,10 +26,8 @@ class Site(ListeningFactory[SiteState]):
         Returns:
             The protocol.
         """
-        channel = Channel()
+        channel = Channel(self.state, Request)
         channel.factory = self
-        channel.requestFactory = Request  # type: ignore[assignment]
-        channel.state = self.state
         return channel
 
     def acceptableProtocols(self) -> list[bytes]:

@@ -16,19 +16,24 @@ nothing, and is treated as such. What one connection may send in one turn is lim
 that the others get theirs.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IPullProducer
 from zope.interface import implementer
 
+from otaserver.wire.stall import StallDetector
 from otaserver.wire.transfer import TURN_BYTES, Transfer
 from otaserver.wire.zero_copy import (
+    Delivery,
     NoSendfile,
     delivered_bytes,
+    delivery,
     is_plain_tcp,
     send_file,
     write_directly,
+    write_parts,
 )
 
 
@@ -76,10 +81,12 @@ class Outgoing(Writer):
 
     Args:
         transport: the connection's transport.
-        standing_producer: the push producer that is registered with the transport
-            between transfers; None for none.
+        standing_producer: is paused while the transport's buffer is full, if that is not
+            known from here: the push producer that is registered with a transport that is
+            more than a socket, except during transfers; None for none.
 
     Attributes:
+        is_direct: whether the transport is a socket, and nothing else.
         can_sendfile: whether files may be sent by the kernel.
     """
 
@@ -93,12 +100,15 @@ class Outgoing(Writer):
         "_standing_producer",
         "_transfer",
         "can_sendfile",
+        "is_direct",
     )
 
     def __init__(self, transport: Any, standing_producer: Any = None) -> None:
         super().__init__(transport)
-        self.can_sendfile = self.is_drained
-        self._standing_producer = standing_producer
+        self.is_direct = self.can_sendfile = self.is_drained
+        self._standing_producer = None if self.is_direct else standing_producer
+        if self._standing_producer is not None:
+            transport.registerProducer(standing_producer, True)
         self._transfer: Transfer | None = None
         self._is_lent = self._is_registered = self._is_registering = False
         self._is_waiting = self._is_lost = False
@@ -111,9 +121,66 @@ class Outgoing(Writer):
             return 0
         return delivered_bytes(self.transport, self._transfer.sent_bytes)
 
+    def delivery(self) -> Delivery:
+        """Ask how far what was sent has come.
+
+        Returns:
+            What the kernel knows.
+        """
+        sent_bytes = 0 if self._transfer is None else self._transfer.sent_bytes
+        return delivery(self.transport, sent_bytes)
+
+    def is_stalled(self, detector: StallDetector, now_s: float) -> bool:
+        """Have the reader's progress judged.
+
+        Args:
+            detector: judges it.
+            now_s: the time, in seconds.
+
+        Returns:
+            Whether to give the reader up.
+        """
+        arrived_bytes, room_bytes, segment_bytes, _ = self.delivery()
+        return detector.is_stalled(now_s, arrived_bytes, room_bytes, segment_bytes)
+
     def begin_turn(self) -> None:
         """Allow the connection another turn's worth of bytes."""
         self._left_bytes = TURN_BYTES
+
+    def write_small(self, head: bytes, body: bytes, is_last: bool) -> int:
+        """Write something small in one go.
+
+        Args:
+            head: its head.
+            body: its body.
+            is_last: whether the connection ends now, and so needs a turn of the reactor
+                anyway.
+
+        Returns:
+            How much was written, in bytes; the rest has to be sent.
+
+        Raises:
+            OSError: the connection is lost.
+        """
+        if self.is_direct and not is_last:
+            return self.write_direct((head, body))
+        self.write_buffered(head + body)
+        return len(head) + len(body)
+
+    def write_direct(self, parts: Sequence[bytes | memoryview]) -> int:
+        """Write to the socket itself, as much as it takes now.
+
+        Args:
+            parts: what to write, one after another.
+
+        Returns:
+            How much was written, in bytes; 0 if something is waiting in the transport, or
+            if it is more than a socket.
+
+        Raises:
+            OSError: the connection is lost.
+        """
+        return write_parts(self.transport, parts) if self.is_drained else 0
 
     def send_file(self, descriptor: int, offset: int, size_bytes: int) -> int:
         """Have the kernel send a part of a file, within what this turn allows.
@@ -178,11 +245,11 @@ class Outgoing(Writer):
         """Let the transfer go on: what came before it has left the transport."""
         if self._transfer is None:
             return
-        if self._is_registering and self.can_sendfile:
+        if self._is_registering and self.is_direct:
             # This call says nothing about the buffer; the reactor's next one will.
             self.transport.startWriting()
             return
-        self.is_drained = self.can_sendfile
+        self.is_drained = self.is_direct
         self.begin_turn()
         self._transfer.resume()
 

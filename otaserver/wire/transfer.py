@@ -5,6 +5,7 @@ transport, so a reader that stalls holds no memory here, whatever the size of wh
 asked for. See `otaserver.wire.outgoing` for who asks.
 """
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from twisted.internet.defer import Deferred
@@ -12,7 +13,7 @@ from twisted.internet.defer import Deferred
 from otaserver.errors import OTAServerError
 
 # How much is written through a transport's buffer in one turn.
-PIECE_BYTES = 1 << 18
+PIECE_BYTES = 1 << 16
 
 # How much of a file one connection may send before others have their turn.
 TURN_BYTES = 1 << 21
@@ -32,11 +33,13 @@ class Outlet(Protocol):
     """Where a transfer goes: what it needs of `otaserver.wire.outgoing.Outgoing`.
 
     Attributes:
+        is_direct: whether it is a socket, and nothing else.
         can_sendfile: whether files may be sent by the kernel.
         is_drained: whether all that was written has left; if not, the transfer is
             resumed when it has.
     """
 
+    is_direct: bool
     can_sendfile: bool
     is_drained: bool
 
@@ -45,6 +48,16 @@ class Outlet(Protocol):
 
         Args:
             data: what to write.
+        """
+
+    def write_direct(self, parts: "Sequence[bytes | memoryview]") -> int:
+        """Write to the socket itself, as much as it takes now.
+
+        Args:
+            parts: what to write, one after another.
+
+        Returns:
+            How much was written, in bytes.
         """
 
     def write_buffered(self, data: bytes) -> None:
@@ -127,6 +140,10 @@ class Transfer:
         """End it, because the connection has ended."""
         self._finish(TransferAborted())
 
+    def cut(self) -> None:
+        """End it before its time, and the connection with it."""
+        self._finish(TransferAborted(), must_abort=True)
+
     def discard(self) -> None:
         """Release what it holds, instead of being started."""
         self._release()
@@ -148,27 +165,60 @@ class Transfer:
 
 
 class BytesTransfer(Transfer):
-    """Sends bytes that are already in memory, a piece at a time.
+    """Sends bytes that are already in memory.
+
+    They are handed to the socket from where they are: all transfers of the same body share
+    its bytes, and a reader that stalls holds no others. A transport that is more than a
+    socket gets a copy, a piece at a time.
 
     Args:
-        body: what to send; it is not copied as a whole.
+        body: what to send.
         head: see `Transfer`.
+        written_bytes: how much of both has been written already.
     """
 
-    def __init__(self, body: bytes, head: bytes = b"") -> None:
+    def __init__(self, body: bytes, head: bytes = b"", written_bytes: int = 0) -> None:
         super().__init__(head)
-        # A view: all transfers of the same body share its bytes.
         self._body = memoryview(body)
+        self._has_written = False
+        self._advance(written_bytes)
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether any of it has been handed over."""
+        return self._has_written
 
     def resume(self) -> None:
         """Send the next piece."""
         if self._outlet is None or self._done is None:
             return
-        head, self._head = self._head, b""
-        size_bytes = FIRST_WRITE_BYTES if head else PIECE_BYTES
-        piece = head + self._body[self.sent_bytes : self.sent_bytes + size_bytes]
-        if piece:
-            self.sent_bytes += len(piece) - len(head)
+        if not (self._head or self._left_bytes):
+            self._finish()
+        elif self._outlet.is_direct:
+            self._write_direct(self._outlet)
+        else:
+            piece = self._head + self._body[self.sent_bytes : self.sent_bytes + PIECE_BYTES]
+            self._advance(len(piece))
             self._outlet.write_buffered(piece)
+
+    @property
+    def _left_bytes(self) -> int:
+        return len(self._body) - self.sent_bytes
+
+    def _write_direct(self, outlet: Outlet) -> None:
+        try:
+            self._advance(outlet.write_direct((self._head, self._body[self.sent_bytes :])))
+        except OSError:
+            self._finish(TransferAborted(), must_abort=True)
+            return
+        if self._head or self._left_bytes:
+            outlet.resume_when_writable()
         else:
             self._finish()
+
+    def _advance(self, written_bytes: int) -> None:
+        if written_bytes:
+            self._has_written = True
+        body_bytes = max(0, written_bytes - len(self._head))
+        self._head = self._head[written_bytes:]
+        self.sent_bytes += body_bytes

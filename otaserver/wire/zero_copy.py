@@ -18,15 +18,26 @@ used: the descriptor of a transport, and what the kernel says about it.
 import errno
 import fcntl
 import os
+import socket
 import struct
 import termios
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 from twisted.internet.interfaces import ISSLTransport
 from twisted.internet.tcp import Connection
 
 # The errors of sendfile for a kind of file or socket that it can't handle.
 _NO_SENDFILE = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP})
+
+
+# How much is read at a time where little is to wait.
+_READ_BYTES = 1 << 13
+
+# The largest segment, the bytes acknowledged, and the other side's window, in Linux's
+# struct tcp_info (include/uapi/linux/tcp.h).
+_TCP_INFO = struct.Struct("=16x I 100x Q 100x I")
+_TCP_INFO_BYTES = _TCP_INFO.size
 
 
 class NoSendfile(Exception):
@@ -64,6 +75,25 @@ def write_directly(transport: Any, data: bytes) -> bool:
     return sent_bytes == len(data)
 
 
+def write_parts(transport: Any, parts: Sequence[bytes | memoryview]) -> int:
+    """Write what the socket takes now of several parts, without joining them (writev(2)).
+
+    Args:
+        transport: plain TCP, with nothing in its buffer.
+        parts: what to write, one after another.
+
+    Returns:
+        How much was written, in bytes.
+
+    Raises:
+        OSError: the connection is lost.
+    """
+    try:
+        return os.writev(transport.fileno(), parts)
+    except BlockingIOError:
+        return 0
+
+
 def send_file(transport: Any, descriptor: int, offset: int, size_bytes: int) -> int:
     """Have the kernel send a part of a file (sendfile(2)).
 
@@ -91,24 +121,84 @@ def send_file(transport: Any, descriptor: int, offset: int, size_bytes: int) -> 
         raise
 
 
-def delivered_bytes(transport: Any, sent_bytes: int) -> int:
-    """Compute how much of what was sent has arrived, as far as the kernel knows.
+class Delivery(NamedTuple):
+    """How far what was sent has come, as far as the kernel knows.
 
-    The kernel accepts megabytes at once, and reports room for more only when a good
-    part of them has left, so what it accepted says little about a slow reader.
+    Attributes:
+        arrived_bytes: how much the other side has acknowledged since the connection began.
+        room_bytes: for how much more the other side has room; 0 if that is not known.
+        segment_bytes: the largest segment of the connection; 0 if that is not known.
+        queued_bytes: how much is still in this side's kernel, or on its way.
+    """
+
+    arrived_bytes: int
+    room_bytes: int
+    segment_bytes: int
+    queued_bytes: int
+
+
+def delivery(transport: Any, sent_bytes: int) -> Delivery:
+    """Ask the kernel how much of what was sent has arrived.
+
+    It accepts megabytes at once, and reports room for more only when a good part of them
+    has left, so what it accepted says little about a slow reader.
 
     Args:
         transport: the transport it was sent over.
-        sent_bytes: how much was sent.
+        sent_bytes: how much was sent, for a transport that can't tell.
+
+    Returns:
+        What the kernel knows.
+    """
+    transport = _innermost(transport)
+    if not isinstance(transport, Connection) or transport.disconnected:
+        return Delivery(sent_bytes, 0, 0, 0)
+    queued_bytes = _queued_bytes(transport.fileno())
+    try:
+        told = transport.getHandle().getsockopt(
+            socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_BYTES
+        )
+        segment_bytes, arrived_bytes, room_bytes = _TCP_INFO.unpack(told)
+    except (AttributeError, OSError, struct.error):
+        # A Unix socket, or a kernel that is no Linux, or older than 5.4.
+        return Delivery(max(0, sent_bytes - queued_bytes), 0, 0, queued_bytes)
+    return Delivery(arrived_bytes, room_bytes, segment_bytes, queued_bytes)
+
+
+def read_little(transport: Any) -> None:
+    """Have a transport read less at a time, so that little can wait to be taken.
+
+    Args:
+        transport: the transport.
+    """
+    # Twisted's own attribute; it has no effect on a transport of another kind.
+    _innermost(transport).bufferSize = _READ_BYTES
+
+
+def _innermost(transport: Any) -> Any:
+    """Find the connection below TLS, or below whatever else is on top of it."""
+    while not isinstance(transport, Connection) and hasattr(transport, "transport"):
+        transport = transport.transport
+    return transport
+
+
+def _queued_bytes(descriptor: int) -> int:
+    try:
+        # Linux: SIOCOUTQ, which has the same number as TIOCOUTQ (tcp(7)).
+        queued = fcntl.ioctl(descriptor, termios.TIOCOUTQ, b"\0\0\0\0")
+    except OSError:
+        return 0
+    return int(struct.unpack("i", queued)[0])
+
+
+def delivered_bytes(transport: Any, sent_bytes: int) -> int:
+    """Compute how much of a transfer has arrived.
+
+    Args:
+        transport: the transport it was sent over.
+        sent_bytes: how much of it was sent.
 
     Returns:
         How much the other side has acknowledged, in bytes.
     """
-    if not isinstance(transport, Connection) or transport.disconnected:
-        return sent_bytes
-    try:
-        # Linux: SIOCOUTQ, which has the same number as TIOCOUTQ (tcp(7)).
-        queued = fcntl.ioctl(transport.fileno(), termios.TIOCOUTQ, b"\0\0\0\0")
-    except OSError:
-        return sent_bytes
-    return sent_bytes - int(struct.unpack("i", queued)[0])
+    return max(0, sent_bytes - delivery(transport, 0).queued_bytes)

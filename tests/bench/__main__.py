@@ -2,9 +2,14 @@
 
 import argparse
 
-from tests.bench import catalogue, downloads, manifests
+from tests.bench import catalogue, downloads, floods, manifests
 
-BENCHMARKS = {"manifests": manifests.run, "downloads": downloads.run, "catalogue": catalogue.run}
+BENCHMARKS = {
+    "manifests": manifests.run,
+    "downloads": downloads.run,
+    "catalogue": catalogue.run,
+    "floods": floods.run,
+}
 
 
 def main() -> None:

@@ -43,10 +43,17 @@ class Peer:
 
     def peak_mb(self) -> float:
         """The most memory that it ever had, in MB."""
+        return self._memory_mb("VmHWM")
+
+    def resident_mb(self) -> float:
+        """The memory that it has now, in MB."""
+        return self._memory_mb("VmRSS")
+
+    def _memory_mb(self, field: str) -> float:
         status = Path(f"/proc/{self.pid}/status").read_text()
-        peak = re.search(r"VmHWM:\s+(\d+) kB", status)
-        assert peak, status
-        return int(peak[1]) / 1024
+        memory = re.search(rf"{field}:\s+(\d+) kB", status)
+        assert memory, status
+        return int(memory[1]) / 1024
 
 
 def require(*programs: str) -> None:

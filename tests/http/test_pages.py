@@ -262,7 +262,7 @@ class TestErrors:
         assert page.fields["Cache-Control"] == "no-store"
 
     def test_the_fields_of_an_error_are_kept(self, bench: Bench) -> None:
-        assert bench.ask("/", BROWSER, method="POST").fields["Allow"] == "GET, HEAD"
+        assert bench.ask("/", BROWSER, method="POST").fields["Allow"] == "GET, HEAD, OPTIONS"
         bench.catalogue = None
         answer = bench.ask("/1.0.1/", BROWSER)
         assert (answer.status, answer.fields["Retry-After"]) == (503, "1")

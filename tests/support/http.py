@@ -23,6 +23,8 @@ from otaserver.wire.access_log import CombinedFormat
 from otaserver.wire.events import Served, ServedEvents
 from otaserver.wire.limits import ConnectionLimits
 from otaserver.wire.listener import Listener
+from otaserver.wire.turns import Turns
+from otaserver.wire.unread import UnreadAnswers
 from tests.support.trees import files_of, scanned
 from tests.support.worker import ImmediateWorker
 
@@ -192,9 +194,17 @@ class Client:
 
     def send(self, data: bytes) -> None:
         self.channel.dataReceived(data)
+        self.take_turns()
+
+    def take_turns(self) -> None:
+        """Let the reactor turn until nothing is left to do at once."""
+        clock = self.site.state.listener.clock
+        while any(call.getTime() <= clock.seconds() for call in clock.getDelayedCalls()):
+            clock.advance(0)
 
     def answers(self, heads: int = 0) -> list[Response]:
         """The answers since the last time."""
+        self.take_turns()
         taken = self.wire.taken
         self.wire.forget_taken()
         return parse_responses(taken, heads)
@@ -261,6 +271,7 @@ class Bench:
         self.limits = ConnectionLimits(
             options.pop("max_connections", 0), options.pop("max_per_address", 0)
         )
+        self.unread = UnreadAnswers(self.clock, options.pop("unread_bytes", 1 << 20))
         self.timeouts = Timeouts(
             **{"request_s": 30, "idle_s": 60, "stall_s": 60, "min_rate": 100}
             | options.pop("timeouts", {})
@@ -270,6 +281,8 @@ class Bench:
             server=self.server,
             routes=self.routes,
             worker=self.worker,
+            turns=Turns(self.clock),
+            unread=self.unread,
             timeouts=self.timeouts,
             public_url=public_url,
             legacy=legacy,

@@ -104,7 +104,7 @@ def makeService(options: Options) -> MultiService:
         greeting.observe("http", options["http"], serving)
         serving.setServiceParent(service)
     if options["ftp"]:
-        factory = _ftp(options, reactor, server, working, events, turns)
+        factory = _ftp(options, reactor, server, working, events, turns, unread)
         serving = listen("--ftp", options["ftp"], factory)
         greeting.observe("ftp", options["ftp"], serving)
         serving.setServiceParent(service)
@@ -197,6 +197,7 @@ def _ftp(
     worker: Worker,
     events: ServedEvents,
     turns: Turns,
+    unread: UnreadAnswers,
 ) -> FTPFactory:
     limits = ConnectionLimits(options["ftp-max-connections"], options["ftp-max-per-address"])
     belongs_to = is_same_network if options["ftp-data-from-network"] else is_same_host
@@ -206,6 +207,7 @@ def _ftp(
         FTPState(
             listener=Listener(reactor, time.time, limits, events),
             turns=turns,
+            unread=unread,
             portal=Portal(realm, [everybody]),
             network=ReactorNetwork(reactor, options["ftp-passive-ports"], belongs_to),
             login_policy=LoginPolicy(options["ftp-login-attempts"], options["ftp-login-delay"]),

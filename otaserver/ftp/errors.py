@@ -9,6 +9,7 @@ from otaserver.errors import OTAServerError, ServerFailed
 from otaserver.service import TreeNotReadYet
 from otaserver.wire.file_transfer import FileChangedWhileSent, FileUnreadable
 from otaserver.wire.limits import TooManyConnections
+from otaserver.wire.unread import TooMuchUnread
 
 
 class Refused(OTAServerError):
@@ -31,6 +32,7 @@ _CODES: Mapping[type[OTAServerError], int] = MappingProxyType(
         TooManyConnections: 421,
         # Where HTTP answers 503.
         DiskBusy: 450,
+        TooMuchUnread: 450,
         TreeNotReadYet: 450,
         FileChanged: 450,
         FileChangedWhileSent: 451,

@@ -38,11 +38,13 @@ class Download(NamedTuple):
         transfer: sends it.
         size_bytes: how much that is.
         whole_bytes: how much it would be from the beginning.
+        body: what it keeps in memory until it has been sent.
     """
 
     transfer: Transfer
     size_bytes: int
     whole_bytes: int
+    body: bytes = b""
 
 
 class IShell(Interface):  # type: ignore[misc]
@@ -235,7 +237,7 @@ def bytes_download(body: bytes, offset: int = 0) -> Download:
         What is ready to be sent.
     """
     rest = body[offset:]
-    return Download(BytesTransfer(rest), len(rest), len(body))
+    return Download(BytesTransfer(rest), len(rest), len(body), rest)
 
 
 @implementer(IRealm)

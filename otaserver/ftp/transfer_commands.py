@@ -16,6 +16,7 @@ from otaserver.ftp.patterns import Matches
 from otaserver.ftp.session import Session
 from otaserver.ftp.shell import Download, ReadOnlyShell, bytes_download
 from otaserver.wire.events import Served, cut
+from otaserver.wire.transfer import FIRST_WRITE_BYTES
 
 # Enough digits for the length of any file.
 _OFFSET = re.compile(rb"[0-9]{1,18}")
@@ -130,6 +131,20 @@ async def _send(session: Session, verb: str, argument: bytes, prepare: _Prepare)
 
 
 async def _deliver(session: Session, data: DataConnection, download: Download) -> None:
+    transfer, unread = download.transfer, session.site.unread
+    if len(download.body) <= FIRST_WRITE_BYTES:
+        await _send_over(session, data, download)
+        return
+    # Even while nothing is being sent yet, the body takes memory.
+    unread.make_room(download.body)
+    unread.hold(transfer, download.body)
+    try:
+        await _send_over(session, data, download)
+    finally:
+        unread.release(transfer)
+
+
+async def _send_over(session: Session, data: DataConnection, download: Download) -> None:
     site = session.site
     try:
         data.check()

@@ -32,12 +32,14 @@ from otaserver.wire.events import Served, ServedEvents
 from otaserver.wire.limits import ConnectionLimits
 from otaserver.wire.listener import Listener
 from otaserver.wire.turns import Turns
+from otaserver.wire.unread import UnreadAnswers
 from tests.support.trees import files_of
 from tests.support.worker import LateWorker
 
 CLIENT = "192.0.2.7"
 SERVER = "198.51.100.1"
 FTP_PORT = 2121
+MAX_UNREAD_BYTES = 1 << 20
 NOW_S = 1_790_000_000
 
 TIMEOUTS = Timeouts(login_s=60, idle_s=300, data_s=30, stall_s=60, min_rate=100)
@@ -270,6 +272,7 @@ class Site:
                     self.clock, self.wall_s, ConnectionLimits(in_all, per_address), events
                 ),
                 turns=Turns(self.clock),
+                unread=UnreadAnswers(self.clock, MAX_UNREAD_BYTES),
                 portal=Portal(realm, checkers),
                 network=self.network,
                 login_policy=LOGIN_POLICY,

@@ -11,6 +11,7 @@ from twisted.logger import LogEvent, formatEvent, globalLogPublisher
 
 from otaserver.ftp.conversation import MAX_WAITING_COMMANDS
 from otaserver.wire.turns import SLICE_S, Turns
+from otaserver.wire.unread import UnreadAnswers
 from tests.ftp.conftest import FIRMWARE
 from tests.ftp.site import (
     BUFFER_BYTES,
@@ -21,6 +22,7 @@ from tests.ftp.site import (
     Client,
     Site,
 )
+from tests.support.trees import write_tree
 
 LINGER_S = 6
 
@@ -615,3 +617,20 @@ class TestWhereDataGoes:
         assert client.code("PORT 192,0,2,7,200,10") == 503
         assert client.code("EPRT |1|192.0.2.7|51210|") == 503
         assert client.code("EPSV") == 229
+
+
+def test_large_bodies_that_nobody_reads_are_limited_together(tmp_path: Path) -> None:
+    root = write_tree(tmp_path / "tree", {f"1.0/flash/{n:04}": b"" for n in range(2000)})
+    site = Site(root)
+    unread = UnreadAnswers(site.clock, 700_000)
+    site.change(unread=unread)
+    first, second = site.log_in(host="192.0.2.80"), site.log_in(host="192.0.2.81")
+    data = first.open()
+    first.send(b"RETR manifest.json\r\n")
+    assert unread.held_bytes > 300_000
+    second.open()
+    refused = second.ask("RETR manifest.json")
+    assert refused == "450 Too many large answers are waiting to be read; try again."
+    data.take()
+    assert unread.held_bytes == 0
+    site.close()

@@ -2,6 +2,7 @@
 
 import resource
 import time
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,11 @@ from otaserver.http.routes import Routes
 from otaserver.http.site import Site
 from otaserver.http.state import SiteState as HTTPState
 from otaserver.http.state import Timeouts as HTTPTimeouts
+from otaserver.library_forms import LibraryForms
+from otaserver.mip.compiler import find_compiler
+from otaserver.mip.library import library_folder
 from otaserver.options import Options as Options
+from otaserver.packages import Packages
 from otaserver.service import UpdateServer
 from otaserver.signals import Signals
 from otaserver.startup import Server
@@ -83,7 +88,9 @@ def makeService(options: Options) -> MultiService:
     server = UpdateServer(options["root"], lambda: watch.catalogue, manifests)
 
     if options["http"]:
-        routes = Routes(server, working, options["cache-size"] // 2)
+        packages = _packages(watch, working)
+        watch.on_change(packages.clear)
+        routes = Routes(server, packages, working, options["cache-size"] // 2)
         watch.on_change(routes.clear)
         site = _http(options, reactor, server, working, events, routes)
         serving = listen("--http", options["http"], site)
@@ -112,6 +119,11 @@ def _watch(options: Options, reactor: Any, worker: Worker) -> CatalogueWatch:
         roots=options["roots"],
         poll_s=options["poll"],
     )
+
+
+def _packages(watch: CatalogueWatch, worker: Worker) -> Packages:
+    library = LibraryForms(worker, library_folder(), find_compiler())
+    return Packages(lambda: watch.catalogue, worker, library, version("otaserver"))
 
 
 def _events(

@@ -13,7 +13,7 @@ import hashlib
 from collections.abc import Callable
 from typing import NamedTuple
 
-from otaserver.catalogue.model import Catalogue, File, Folder
+from otaserver.catalogue.model import Catalogue, File, Folder, Release
 from otaserver.catalogue.paths import TreePath
 from otaserver.catalogue.problems import printable
 from otaserver.library_forms import LibraryForms
@@ -114,14 +114,18 @@ class Packages:
             raise NoSuchPackage(f"There is no product {printable('/'.join(address.product))}.")
         release = chosen_release(product, address.version)
         if len(release.files) <= _MAX_INLINE_FILES:
-            return _document(release_index(release))
-        return _document(await self._worker.run(release_index, release))
+            return _release_document(release)
+        return await self._worker.run(_release_document, release)
 
     async def _content(self, sha256: str) -> Document | File:
         found = (await self._contents.get()).find(sha256) or await self._library.find(sha256)
         if found is None:
             raise NoSuchPackage("No package has a file with this hash.")
         return Document(found, sha256, True) if isinstance(found, bytes) else found
+
+
+def _release_document(release: Release) -> Document:
+    return _document(release_index(release))
 
 
 def _document(body: bytes) -> Document:

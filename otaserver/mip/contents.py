@@ -1,8 +1,8 @@
 """Finding the files of releases by their hashes, which is all that mip asks by.
 
-Files are sorted into as many lists as mip's addresses have folders. Each then has a few
-hundred even in a large tree, which are compared in microseconds, and all of them take no
-more memory than a pointer a file.
+Files are sorted into some thousands of lists by the first digits of their hashes. Even in
+a large tree, each has a few dozen then, which are compared in microseconds, and all of them
+take little more memory than a pointer a file.
 """
 
 import hashlib
@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from otaserver.catalogue.model import Catalogue, File, Folder, Release
 from otaserver.mip.index import version_record
 
-_DIGITS = 2
+_DIGITS = 3
 
 
 class ReleaseContents:

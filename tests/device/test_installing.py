@@ -57,6 +57,7 @@ def at_the_prompt(board: SimulatedBoard) -> Iterator[str]:
 
 
 def mpremote(line: str, arguments: list[str], folder: Path = PROJECT) -> str:
+    pytest.importorskip("mpremote")
     done = subprocess.run(
         [sys.executable, "-m", "mpremote", "connect", line, *arguments],
         cwd=folder,

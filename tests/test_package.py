@@ -24,7 +24,13 @@ def test_what_runs_on_devices_never_imports_the_server() -> None:
 @pytest.mark.real
 @pytest.mark.parametrize(
     "package",
-    ["otaserver.catalogue", "otaserver.manifest", "otaserver.commands", "otaserver.cli"],
+    [
+        "otaserver.catalogue",
+        "otaserver.manifest",
+        "otaserver.mip",
+        "otaserver.commands",
+        "otaserver.cli",
+    ],
 )
 def test_the_core_and_the_commands_load_no_twisted(package: str) -> None:
     """Every module of the package, in a process of its own, loads none of Twisted's."""
@@ -49,11 +55,15 @@ ROOMS = (
     "byte_cache",
     "clock",
     "worker",
+    "once",
     "catalogue",
     "disk",
     "manifest",
     "commands",
     "cli",
+    "mip",
+    "library_forms",
+    "packages",
     "encoded_manifests",
     "watch",
     "service",

@@ -22,6 +22,7 @@ from otaserver.http.head import (
 )
 from otaserver.http.target import BadTarget
 from otaserver.manifest.update_request import BadUpdateRequest
+from otaserver.mip.index import NoSuchPackage
 from otaserver.service import NothingHere, TreeAway, TreeNotReadYet
 from otaserver.wire.file_transfer import FileUnreadable
 from otaserver.wire.limits import TooManyConnections
@@ -65,6 +66,7 @@ _REPLIES: Mapping[type[OTAServerError], _Reply] = MappingProxyType(
         BadPath: _Reply(HTTPStatus.BAD_REQUEST),
         BadUpdateRequest: _Reply(HTTPStatus.BAD_REQUEST),
         NothingHere: _Reply(HTTPStatus.NOT_FOUND),
+        NoSuchPackage: _Reply(HTTPStatus.NOT_FOUND),
         FileRemoved: _Reply(HTTPStatus.NOT_FOUND),
         MethodNotAllowed: _Reply(HTTPStatus.METHOD_NOT_ALLOWED, {"Allow": METHODS}),
         RequestTimedOut: _Reply(HTTPStatus.REQUEST_TIMEOUT),

@@ -22,7 +22,8 @@ from otaserver.http.conditions import http_date
 from otaserver.http.folder_page import folder_page
 from otaserver.http.html_page import PAGE_FIELDS
 from otaserver.http.target import Target
-from otaserver.service import ManifestRequest, UpdateServer
+from otaserver.packages import Document, Packages
+from otaserver.service import Found, ManifestRequest, NothingHere, UpdateServer
 from otaserver.worker import Worker
 
 # A page of more entries takes milliseconds to render, too long for the reactor's thread.
@@ -32,6 +33,9 @@ _MAX_INLINE_ENTRIES = 500
 # many parts, one for every few bytes that a client sends.
 _QUESTION_BYTES = 4096
 _BYTES_PER_QUERY_BYTE = 64
+
+# How long a cache may keep what never changes.
+_CONTENT_MAX_AGE_S = 604800
 
 
 class Route(NamedTuple):
@@ -51,12 +55,16 @@ class Routes:
 
     Args:
         server: finds what is served.
+        packages: finds what MicroPython's installer asks for.
         worker: renders large pages.
         max_bytes: how much memory remembered routes may take.
     """
 
-    def __init__(self, server: UpdateServer, worker: Worker, max_bytes: int) -> None:
+    def __init__(
+        self, server: UpdateServer, packages: Packages, worker: Worker, max_bytes: int
+    ) -> None:
         self._server = server
+        self._packages = packages
         self._worker = worker
         self._known: ByteCache[bytes, Route] = ByteCache(max_bytes)
         self._generation = 0
@@ -85,17 +93,15 @@ class Routes:
             The route.
 
         Raises:
-            OTAServerError: see `UpdateServer.find`.
+            OTAServerError: see `UpdateServer.find` and `Packages.find`.
         """
         generation = self._generation
-        found = self._server.find(target.path, target.query)
+        found = await self._find(target)
         if isinstance(found, ManifestRequest):
             route = Route(target.authority, found)
             size_bytes = _QUESTION_BYTES + len(uri) + _BYTES_PER_QUERY_BYTE * len(target.query)
         else:
-            end = (
-                self._file(found) if isinstance(found, File) else await self._folder(found, target)
-            )
+            end = await self._end(found, target)
             route = Route(target.authority, end)
             # The URI counts too: a client can make it longer than the answer.
             size_bytes = len(end.body) + len(uri)
@@ -107,6 +113,22 @@ class Routes:
         """Forget every route, because the catalogue has changed."""
         self._generation += 1
         self._known.clear()
+
+    async def _find(self, target: Target) -> Found | Document:
+        try:
+            return self._server.find(target.path, target.query)
+        except NothingHere:
+            found = await self._packages.find(target.path)
+            if found is None:
+                raise
+            return found
+
+    async def _end(self, found: File | Folder | Document, target: Target) -> Answer:
+        if isinstance(found, Document):
+            return _document_answer(found)
+        if isinstance(found, File):
+            return self._file(found)
+        return await self._folder(found, target)
 
     def _file(self, file: File) -> Answer:
         fields = {
@@ -164,9 +186,21 @@ def _page_answer(page: bytes) -> Answer:
     )
 
 
+def _document_answer(document: Document) -> Answer:
+    """Answer with a file of a package, or with what describes one."""
+    is_content = document.is_named_by_hash
+    fields = {
+        "Content-Type": "application/octet-stream" if is_content else "application/json",
+        "ETag": f'"{document.sha256}"',
+        "Cache-Control": f"public, max-age={_CONTENT_MAX_AGE_S if is_content else 10}",
+        "X-Content-Type-Options": "nosniff",
+    }
+    return answer(HTTPStatus.OK, fields, document.body)
+
+
 def _file_caching(file: File) -> str:
     """Released files don't change; files beside releases may be replaced."""
     parts = file.path.split("/")
     if any(map(is_version_name, parts[:-1])) or firmware_version(parts[-1]) is not None:
-        return "public, max-age=604800"
+        return f"public, max-age={_CONTENT_MAX_AGE_S}"
     return "no-cache"

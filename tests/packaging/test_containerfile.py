@@ -24,7 +24,15 @@ def test_everything_that_is_copied_is_there() -> None:
 def test_setuptools_gets_every_file_that_it_reads() -> None:
     copied = {source for one in arguments("COPY", stage=1) for source in shlex.split(one)[:-1]}
     named = re.findall(r'HERE / "([^"]+)"', (PROJECT / "setup.py").read_text())
-    assert {"setup.py", "pyproject.toml", "LICENSE", "otaserver", "plugins", *named} == copied
+    assert {
+        "setup.py",
+        "pyproject.toml",
+        "LICENSE",
+        "otaserver",
+        "device",
+        "plugins",
+        *named,
+    } == copied
 
 
 def test_it_starts_the_server_as_the_service_does() -> None:

@@ -7,10 +7,12 @@ beside it lies the rest of the chip, and FOLDER/sd, the card, for whoever mounts
 names, with their defaults, are in SETTINGS.
 """
 
+import hashlib
 import os
 import sys
 
 import board_peripherals as wired
+import board_repl
 import board_stand_ins as chip
 import vfs
 
@@ -29,6 +31,7 @@ SETTINGS = {
     "ram": "external",  # or "none": a Pycom with 4 MB of flash
     "bootmgr": "works",  # or "fails"
     "card": "there",  # or "absent"
+    "usb": "absent",  # or "there": a computer is at the prompt, and main.py does not run
 }
 
 
@@ -110,6 +113,11 @@ def start(library: str, folder: str, kind: str, port: str, *words: str) -> None:
     flash = "/flash" if kind == "pycom" else ""
     mount(library, folder, flash)
     install_stand_ins(kind, int(port), settings)
+    if settings["usb"] == "there":
+        if kind != "pycom":
+            sys.modules["hashlib"] = hashlib
+        board_repl.Prompt(lambda: run(flash + "/boot.py")).serve()
+        return
     for name in ("boot.py", "main.py"):
         run(flash + "/" + name)
     # At the prompt.

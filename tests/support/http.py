@@ -18,6 +18,9 @@ from otaserver.encoded_manifests import EncodedManifests
 from otaserver.http.routes import Routes
 from otaserver.http.site import Site
 from otaserver.http.state import SiteState, Timeouts
+from otaserver.library_forms import LibraryForms
+from otaserver.mip.library import library_folder
+from otaserver.packages import Packages
 from otaserver.service import UpdateServer
 from otaserver.wire.access_log import CombinedFormat
 from otaserver.wire.events import Served, ServedEvents
@@ -30,6 +33,7 @@ from tests.support.worker import ImmediateWorker
 
 BUFFER_BYTES = 1 << 16
 NOW_S = 1_700_000_000
+LIBRARY_VERSION = "0.9"
 
 
 @dataclass
@@ -263,7 +267,19 @@ class Bench:
             self.manifests,
             options.pop("observers", ()),
         )
-        self.routes = Routes(self.server, self.worker, options.pop("cache_bytes", 1 << 20))
+        self.packages = Packages(
+            lambda: self.catalogue,
+            self.worker,
+            LibraryForms(
+                self.worker,
+                options.pop("library", library_folder()),
+                options.pop("compiler", None),
+            ),
+            LIBRARY_VERSION,
+        )
+        self.routes = Routes(
+            self.server, self.packages, self.worker, options.pop("cache_bytes", 1 << 20)
+        )
         self.lines = Lines()
         self.events = ServedEvents()
         if options.pop("is_logged", True):
@@ -302,6 +318,7 @@ class Bench:
         """Take a new picture, as the watch does when the tree has changed."""
         self.catalogue = scanned(self.root)
         self.manifests.clear()
+        self.packages.clear()
         self.routes.clear()
 
     def wall_s(self) -> float:

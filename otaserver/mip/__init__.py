@@ -1,0 +1,1 @@
+"""Packages for MicroPython's installer, mip: the device library, and each release."""

@@ -9,6 +9,7 @@ from typing import Any
 from twisted.application.service import MultiService
 from twisted.cred.checkers import AllowAnonymousAccess
 from twisted.cred.portal import Portal
+from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 
 from otaserver.catalogue.first_offers import FirstOffers
@@ -43,7 +44,7 @@ from otaserver.wire.access_log import AccessLogFile, TwistedAccessLog
 from otaserver.wire.addresses import canonical
 from otaserver.wire.events import ServedEvents
 from otaserver.wire.limits import ConnectionLimits
-from otaserver.wire.listener import Listener
+from otaserver.wire.listener import Listener, Shared
 from otaserver.wire.turns import Turns
 from otaserver.wire.unread import UnreadAnswers
 from otaserver.worker import ThreadWorker, Worker
@@ -79,47 +80,50 @@ def makeService(options: Options) -> MultiService:
 
     # First, because a file that can't be opened must stop the start before a scan begins.
     events = _events(options, reactor, service, signals)
-    scanning = ThreadWorker(reactor, _SCAN_THREADS, "scan")
-    scanning.setServiceParent(service)
-    working = ThreadWorker(reactor, _WORK_THREADS, "work")
-    working.setServiceParent(service)
+    scanning = _threads(reactor, service, _SCAN_THREADS, "scan")
+    working = _threads(reactor, service, _WORK_THREADS, "work")
     # One at a time: each takes memory while it is made, and no two run at once anyway.
-    encoding = ThreadWorker(reactor, _ENCODING_THREADS, "encode")
-    encoding.setServiceParent(service)
+    encoding = _threads(reactor, service, _ENCODING_THREADS, "encode")
 
     watch = _watch(options, reactor, scanning)
     watch.setServiceParent(service)
     signals.on_hang_up("scanning the release tree", watch.scan_now)
-    manifests = EncodedManifests(
-        encoding,
-        options["cache-size"] // 2,
-        legacy=bool(options["legacy"]),
-        varies_by_host=not options["public-url"],
-    )
+    manifests = _manifests(options, encoding)
     watch.on_change(manifests.clear)
     server = UpdateServer(_files(options, reactor, service), lambda: watch.catalogue, manifests)
-    turns = Turns(reactor)
     unread = UnreadAnswers(reactor, options["cache-size"] // 2)
+    shared = Shared(reactor, time.time, events, Turns(reactor), unread)
 
     if options["http"]:
         packages = _packages(watch, working)
         watch.on_change(packages.clear)
         routes = Routes(server, packages, encoding, options["cache-size"] // 2)
         watch.on_change(routes.clear)
-        site = _http(options, reactor, server, working, events, turns, unread, routes)
-        serving = listen("--http", options["http"], site)
-        greeting.observe("http", options["http"], serving)
-        serving.setServiceParent(service)
+        site = _http(options, server, working, shared, routes)
+        _serve("http", site, options, greeting, service)
     if options["ftp"]:
-        factory = _ftp(options, reactor, server, working, events, turns, unread)
-        serving = listen("--ftp", options["ftp"], factory)
-        greeting.observe("ftp", options["ftp"], serving)
-        serving.setServiceParent(service)
+        factory = _ftp(options, reactor, server, working, shared)
+        _serve("ftp", factory, options, greeting, service)
     # While it can still be said in one line: before twistd turns into a daemon.
     try_to_listen({"--http": options["http"], "--ftp": options["ftp"]})
     # Last, because it tells what the others have opened.
     greeting.setServiceParent(service)
     return service
+
+
+def _threads(reactor: Any, service: MultiService, count: int, name: str) -> ThreadWorker:
+    worker = ThreadWorker(reactor, count, name)
+    worker.setServiceParent(service)
+    return worker
+
+
+def _serve(
+    protocol: str, factory: Factory, options: Options, greeting: Greeting, service: MultiService
+) -> None:
+    """Serve connections at the endpoint of the protocol's option."""
+    serving = listen(f"--{protocol}", options[protocol], factory)
+    greeting.observe(protocol, options[protocol], serving)
+    serving.setServiceParent(service)
 
 
 def _watch(options: Options, reactor: Any, worker: Worker) -> CatalogueWatch:
@@ -136,9 +140,17 @@ def _watch(options: Options, reactor: Any, worker: Worker) -> CatalogueWatch:
     )
 
 
+def _manifests(options: Options, worker: Worker) -> EncodedManifests:
+    return EncodedManifests(
+        worker,
+        options["cache-size"] // 2,
+        legacy=bool(options["legacy"]),
+        varies_by_host=not options["public-url"],
+    )
+
+
 def _files(options: Options, reactor: Any, service: MultiService) -> OpenFiles:
-    reading = ThreadWorker(reactor, MAX_THREADS, "disk")
-    reading.setServiceParent(service)
+    reading = _threads(reactor, service, MAX_THREADS, "disk")
     disk = Disk(reactor, reading, options["disk-timeout"], options["disk-max-waiting"])
     # The others are for connections.
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -162,8 +174,7 @@ def _events(
         twisted_log.setServiceParent(service)
         events.subscribe(twisted_log.add)
         return events
-    writing = ThreadWorker(reactor, 1, "log")
-    writing.setServiceParent(service)
+    writing = _threads(reactor, service, 1, "log")
     log = AccessLogFile(reactor, writing, reactor.callFromThread, Path(options["access-log"]))
     log.setServiceParent(service)
     signals.on_hang_up("reopening the access log", log.reopen)
@@ -172,24 +183,15 @@ def _events(
 
 
 def _http(
-    options: Options,
-    reactor: Any,
-    server: UpdateServer,
-    worker: Worker,
-    events: ServedEvents,
-    turns: Turns,
-    unread: UnreadAnswers,
-    routes: Routes,
+    options: Options, server: UpdateServer, worker: Worker, shared: Shared, routes: Routes
 ) -> Site:
     limits = ConnectionLimits(options["max-connections"], options["max-per-address"])
     return Site(
         HTTPState(
-            listener=Listener(reactor, time.time, limits, events),
+            listener=Listener(shared, limits),
             server=server,
             routes=routes,
             worker=worker,
-            turns=turns,
-            unread=unread,
             timeouts=HTTPTimeouts(
                 request_s=options["request-timeout"],
                 idle_s=options["idle-timeout"],
@@ -203,13 +205,7 @@ def _http(
 
 
 def _ftp(
-    options: Options,
-    reactor: Any,
-    server: UpdateServer,
-    worker: Worker,
-    events: ServedEvents,
-    turns: Turns,
-    unread: UnreadAnswers,
+    options: Options, reactor: Any, server: UpdateServer, worker: Worker, shared: Shared
 ) -> FTPFactory:
     limits = ConnectionLimits(options["ftp-max-connections"], options["ftp-max-per-address"])
     belongs_to = is_same_network if options["ftp-data-from-network"] else is_same_host
@@ -217,9 +213,7 @@ def _ftp(
     everybody: Any = AllowAnonymousAccess()
     return FTPFactory(
         FTPState(
-            listener=Listener(reactor, time.time, limits, events),
-            turns=turns,
-            unread=unread,
+            listener=Listener(shared, limits),
             portal=Portal(realm, [everybody]),
             network=ReactorNetwork(reactor, options["ftp-passive-ports"], belongs_to),
             login_policy=LoginPolicy(options["ftp-login-attempts"], options["ftp-login-delay"]),

@@ -229,7 +229,7 @@ class ControlConnection(Writer):
         if self._progress is not _Progress.RESTING:
             return
         self._progress = _Progress.WORKING
-        turns = self.site.turns
+        turns = self.site.listener.turns
         turns.begin()
         while not turns.is_over and self._take_step():
             pass

@@ -8,8 +8,6 @@ from otaserver.ftp.login import LoginPolicy
 from otaserver.ftp.network import Network
 from otaserver.wire.listener import Listener
 from otaserver.wire.stall import StallDetector
-from otaserver.wire.turns import Turns
-from otaserver.wire.unread import UnreadAnswers
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +35,6 @@ class SiteState:
 
     Attributes:
         listener: the time, the connections, and the record of what was served.
-        turns: divides the reactor's time among connections.
-        unread: limits what large answers hold together, on all ports.
         portal: lets users in; its realm provides `otaserver.ftp.shell.IShell`.
         network: opens data connections.
         login_policy: limits on password guessing.
@@ -49,8 +45,6 @@ class SiteState:
     """
 
     listener: Listener
-    turns: Turns
-    unread: UnreadAnswers
     portal: Portal
     network: Network
     login_policy: LoginPolicy

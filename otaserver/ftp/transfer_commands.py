@@ -131,7 +131,7 @@ async def _send(session: Session, verb: str, argument: bytes, prepare: _Prepare)
 
 
 async def _deliver(session: Session, data: DataConnection, download: Download) -> None:
-    transfer, unread = download.transfer, session.site.unread
+    transfer, unread = download.transfer, session.site.listener.unread
     if len(download.body) <= FIRST_WRITE_BYTES:
         await _send_over(session, data, download)
         return

@@ -198,10 +198,10 @@ class Channel(Protocol):
             self._read(True)
         elif not self._is_queued:
             self._is_queued = True
-            self.state.turns.wait(self._take_turn)
+            self.state.listener.turns.wait(self._take_turn)
 
     def _take_turn(self) -> None:
-        turns = self.state.turns
+        turns = self.state.listener.turns
         turns.begin()
         # It counts as queued, so that what it answers here doesn't queue it again.
         has_taken = True

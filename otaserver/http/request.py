@@ -161,7 +161,7 @@ class Request:
         """Send an answer whose body is in memory."""
         body = b"" if self._method == b"HEAD" else answer.body
         if len(body) > FIRST_WRITE_BYTES:
-            self._channel.state.unread.make_room(body)
+            self._channel.state.listener.unread.make_room(body)
             self.sent_bytes = len(body)
             self._begin(BytesTransfer(body, self._head(answer)), body)
         else:
@@ -209,7 +209,7 @@ class Request:
         if written_bytes == len(head) + len(body):
             self._finish()
         else:
-            self._channel.state.unread.make_room(body)
+            self._channel.state.listener.unread.make_room(body)
             self._begin(BytesTransfer(body, head, written_bytes), body)
 
     def _begin(self, transfer: Transfer, body: bytes = b"") -> None:
@@ -217,12 +217,12 @@ class Request:
         self._transfer = transfer
         sending = self._channel.send(transfer)
         if body and not transfer.is_finished:
-            self._channel.state.unread.hold(transfer, body)
+            self._channel.state.listener.unread.hold(transfer, body)
             sending.addBoth(self._release, transfer)
         sending.addCallbacks(self._end, self._break_off)
 
     def _release(self, result: Any, transfer: Transfer) -> Any:
-        self._channel.state.unread.release(transfer)
+        self._channel.state.listener.unread.release(transfer)
         return result
 
     def _end(self, _: None) -> None:

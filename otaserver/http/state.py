@@ -6,8 +6,6 @@ from otaserver.http.answers import date_line
 from otaserver.http.routes import Routes
 from otaserver.service import UpdateServer
 from otaserver.wire.listener import Listener
-from otaserver.wire.turns import Turns
-from otaserver.wire.unread import UnreadAnswers
 from otaserver.worker import Worker
 
 
@@ -36,8 +34,6 @@ class SiteState:
         server: finds what is served.
         routes: knows what each URI leads to.
         worker: does what would block.
-        turns: divides the reactor's time among connections.
-        unread: limits what large answers hold together, on all ports.
         timeouts: how long a client may take.
         public_url: what URLs begin with; empty for the host that a client names.
         legacy: whether heads are padded for the original client.
@@ -50,8 +46,6 @@ class SiteState:
         server: UpdateServer,
         routes: Routes,
         worker: Worker,
-        turns: Turns,
-        unread: UnreadAnswers,
         timeouts: Timeouts,
         public_url: str,
         legacy: bool,
@@ -60,8 +54,6 @@ class SiteState:
         self.server = server
         self.routes = routes
         self.worker = worker
-        self.turns = turns
-        self.unread = unread
         self.timeouts = timeouts
         self.public_url = public_url
         self.legacy = legacy

@@ -1,6 +1,7 @@
-"""What the connections of one listening port share, whatever their protocol."""
+"""What connections share, whatever their protocol: of one listening port, or of all."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
 from twisted.internet.protocol import Factory
@@ -9,8 +10,29 @@ from twisted.internet.task import LoopingCall
 from otaserver.wire.connections import Connections
 from otaserver.wire.events import ServedEvents
 from otaserver.wire.limits import ConnectionLimits
+from otaserver.wire.turns import Turns
+from otaserver.wire.unread import UnreadAnswers
 
 _TICK_S = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What all listening ports share.
+
+    Attributes:
+        clock: gives the time.
+        wall_s: the wall clock, in seconds since 1970.
+        events: takes an event for everything served.
+        turns: divides the reactor's time among connections.
+        unread: limits what large answers hold together.
+    """
+
+    clock: Any
+    wall_s: Callable[[], float]
+    events: ServedEvents
+    turns: Turns
+    unread: UnreadAnswers
 
 
 class Listener:
@@ -20,10 +42,8 @@ class Listener:
     thousands of idle ones need no timers.
 
     Args:
-        clock: gives the time.
-        wall_s: the wall clock, in seconds since 1970.
+        shared: what all ports share.
         limits: how many connections there may be.
-        events: takes an event for everything served.
 
     Attributes:
         clock: the clock itself, for what must be more precise than `now_s`.
@@ -32,21 +52,19 @@ class Listener:
         connections: the open connections.
         served: records a request or transfer that has ended; see
             `otaserver.wire.events.ServedEvents.publish`.
+        turns: divides the reactor's time among the connections of all ports.
+        unread: limits what large answers hold together, on all ports.
     """
 
-    def __init__(
-        self,
-        clock: Any,
-        wall_s: Callable[[], float],
-        limits: ConnectionLimits,
-        events: ServedEvents,
-    ) -> None:
-        self.clock = clock
-        self.wall_s = wall_s
+    def __init__(self, shared: Shared, limits: ConnectionLimits) -> None:
+        self.clock = clock = shared.clock
+        self.wall_s = shared.wall_s
+        self.turns = shared.turns
+        self.unread = shared.unread
         self.now_s: float = clock.seconds()
         self.connections = Connections(limits)
         # No method in between: this is called for everything that is served.
-        self.served = events.publish
+        self.served = shared.events.publish
         self._ticking = LoopingCall(self._tick)
         self._ticking.clock = clock
 

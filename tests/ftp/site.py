@@ -30,7 +30,7 @@ from otaserver.service import DeviceObserver, UpdateServer
 from otaserver.wire.access_log import CombinedFormat
 from otaserver.wire.events import Served, ServedEvents
 from otaserver.wire.limits import ConnectionLimits
-from otaserver.wire.listener import Listener
+from otaserver.wire.listener import Listener, Shared
 from otaserver.wire.turns import Turns
 from otaserver.wire.unread import UnreadAnswers
 from tests.support.trees import files_of
@@ -39,7 +39,7 @@ from tests.support.worker import LateWorker
 CLIENT = "192.0.2.7"
 SERVER = "198.51.100.1"
 FTP_PORT = 2121
-MAX_UNREAD_BYTES = 1 << 20
+MAX_UNREAD_BYTES = 700_000
 NOW_S = 1_790_000_000
 
 TIMEOUTS = Timeouts(login_s=60, idle_s=300, data_s=30, stall_s=60, min_rate=100)
@@ -266,13 +266,11 @@ class Site:
         events = ServedEvents()
         events.subscribe(self.events.append)
         events.subscribe(lambda event: self.log.append(line_format.line(event)))
+        self.unread = UnreadAnswers(self.clock, MAX_UNREAD_BYTES)
+        shared = Shared(self.clock, self.wall_s, events, Turns(self.clock), self.unread)
         self.factory = FTPFactory(
             SiteState(
-                listener=Listener(
-                    self.clock, self.wall_s, ConnectionLimits(in_all, per_address), events
-                ),
-                turns=Turns(self.clock),
-                unread=UnreadAnswers(self.clock, MAX_UNREAD_BYTES),
+                listener=Listener(shared, ConnectionLimits(in_all, per_address)),
                 portal=Portal(realm, checkers),
                 network=self.network,
                 login_policy=LOGIN_POLICY,

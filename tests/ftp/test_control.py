@@ -1,6 +1,7 @@
 """Log-in, time-outs, limits and hostile input on control connections."""
 
 from collections.abc import Iterator
+from copy import copy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,6 @@ from twisted.logger import LogEvent, formatEvent, globalLogPublisher
 
 from otaserver.ftp.conversation import MAX_WAITING_COMMANDS
 from otaserver.wire.turns import SLICE_S, Turns
-from otaserver.wire.unread import UnreadAnswers
 from tests.ftp.conftest import FIRMWARE
 from tests.ftp.site import (
     BUFFER_BYTES,
@@ -60,7 +60,9 @@ def give_turns(*clients: Client) -> MovingClock:
     clock = MovingClock()
     turns = Turns(clock)
     for client in clients:
-        client.control.site = replace(client.control.site, turns=turns)
+        listener = copy(client.control.site.listener)
+        listener.turns = turns
+        client.control.site = replace(client.control.site, listener=listener)
     return clock
 
 
@@ -622,15 +624,13 @@ class TestWhereDataGoes:
 def test_large_bodies_that_nobody_reads_are_limited_together(tmp_path: Path) -> None:
     root = write_tree(tmp_path / "tree", {f"1.0/flash/{n:04}": b"" for n in range(2000)})
     site = Site(root)
-    unread = UnreadAnswers(site.clock, 700_000)
-    site.change(unread=unread)
     first, second = site.log_in(host="192.0.2.80"), site.log_in(host="192.0.2.81")
     data = first.open()
     first.send(b"RETR manifest.json\r\n")
-    assert unread.held_bytes > 300_000
+    assert site.unread.held_bytes > 300_000
     second.open()
     refused = second.ask("RETR manifest.json")
     assert refused == "450 Too many large answers are waiting to be read; try again."
     data.take()
-    assert unread.held_bytes == 0
+    assert site.unread.held_bytes == 0
     site.close()

@@ -25,7 +25,7 @@ from otaserver.service import UpdateServer
 from otaserver.wire.access_log import CombinedFormat
 from otaserver.wire.events import Served, ServedEvents
 from otaserver.wire.limits import ConnectionLimits
-from otaserver.wire.listener import Listener
+from otaserver.wire.listener import Listener, Shared
 from otaserver.wire.turns import Turns
 from otaserver.wire.unread import UnreadAnswers
 from tests.support.trees import files_of, scanned
@@ -292,13 +292,13 @@ class Bench:
             **{"request_s": 30, "idle_s": 60, "stall_s": 60, "min_rate": 100}
             | options.pop("timeouts", {})
         )
+        turns = Turns(self.clock)
+        shared = Shared(self.clock, self.wall_s, self.events, turns, self.unread)
         self.state = SiteState(
-            listener=Listener(self.clock, self.wall_s, self.limits, self.events),
+            listener=Listener(shared, self.limits),
             server=self.server,
             routes=self.routes,
             worker=self.worker,
-            turns=Turns(self.clock),
-            unread=self.unread,
             timeouts=self.timeouts,
             public_url=public_url,
             legacy=legacy,

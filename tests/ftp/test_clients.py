@@ -363,8 +363,9 @@ class TestFtplib:
 
     def test_the_size_is_told(self, ftp: ftplib.FTP) -> None:
         data, size = ftp.ntransfercmd("RETR firmware_1.0.1.bin")
-        data.close()
-        assert size == BIG_BYTES
+        with data:
+            assert sum(iter(lambda: len(data.recv(1 << 20)), 0)) == size == BIG_BYTES
+        assert ftp.voidresp() == "226 Sent."
 
     def test_ports_come_from_the_range_and_go_back(
         self, ftp: ftplib.FTP, server: TreeServer

@@ -3,14 +3,13 @@
 import gc
 import sys
 
-from ota_errors import LinkError, StateError, StorageError
+from ota_errors import StateError, StorageError
 from ota_recovery import NONE, VERSION_RECORD, Recovery
 
-FIRST_WAIT_MS = 1000
-LONGEST_WAIT_MS = 60000
-PARTS = (
-    "ota_manifest", "ota_json", "ota_draft", "ota_rules", "ota_store", "ota_fetch", "ota_journal",
-)  # fmt: skip
+# The modules, without "ota_", that are loaded when needed and unloaded soon after; the first
+# ones are the transports'.
+ANSWERS = "connect answer odd_answer chunked redirect transfer ftp_setup retry "
+PARTS = ANSWERS + "question join manifest json json_escape draft rules store fetch journal"
 
 
 class OTA:
@@ -68,7 +67,10 @@ class OTA:
         self._recovery = Recovery(board, log)
 
     def connect(self):
-        """Make the server reachable; called before each update. LinkError if that fails."""
+        """Make the server reachable; called before each update and before each retry.
+
+        Raises LinkError if that fails, ConfigError if it can't ever work.
+        """
         raise NotImplementedError
 
     def open(self, path, offset):
@@ -142,20 +144,20 @@ class OTA:
         return found.get("VERSION"), found.get("FIRMWARE_VERSION")
 
     def wait_to_retry(self, failures, error):
-        """Wait before a retry, with exponential back-off and jitter.
+        """Wait before a retry, with exponential back-off and jitter, and connect again.
 
         Args:
             failures: number of failures in a row so far.
             error: the LinkError to raise if there are no attempts left.
+
+        Returns the number of failures by now: connecting may have failed as well.
         """
-        if failures >= self.attempts:
-            raise error
-        wait_ms = min(FIRST_WAIT_MS << failures, LONGEST_WAIT_MS)
-        # Jitter, from half to all of it: a fleet that lost its server must not return at once.
-        wait_ms = wait_ms // 2 + wait_ms * self.board.random_byte() // 512
-        self._recovery.log("{}; next attempt in {} ms".format(error, wait_ms))
+        # Nothing is open any more: make room for what follows.
         self.close()
-        self.board.sleep_ms(max(wait_ms, error.retry_after_s * 1000))
+        _unload(ANSWERS)
+        from ota_retry import wait_to_retry
+
+        return wait_to_retry(self, self._recovery.log, failures, error)
 
     def _settle(self):
         """Finish an interrupted update if boot.py has not; return the state."""
@@ -188,21 +190,26 @@ class OTA:
             write_journal(self._recovery, header + slots + self._roots)
             return True
         finally:
-            _unload(*PARTS)
+            _unload()
             self.close()
 
     def _plan(self, again):
+        from ota_question import begin
+
+        path = begin(self, self._recovery)
+        del begin
+        _unload()
         from ota_manifest import read_manifest
 
-        plan = read_manifest(self, self._recovery)
+        plan = read_manifest(self, self._recovery, path)
         del read_manifest
-        _unload("ota_manifest", "ota_json")
+        _unload()
         if plan is None:
             return None
         from ota_draft import Draft
 
         work = Draft(self, self._recovery, plan).make(self.versions(), again)
-        _unload("ota_draft", "ota_rules")
+        _unload()
         return work
 
     def _store(self, record):
@@ -212,7 +219,7 @@ class OTA:
         store.check_space()
         store.keep_old()
         store.keep_record(record)
-        _unload("ota_store")
+        _unload()
 
     def _fetch(self, firmware, fetch_bytes):
         """Return the names of the new firmware's slot and of the running one."""
@@ -221,7 +228,7 @@ class OTA:
         fetch = Fetch(self, self._recovery, fetch_bytes)
         fetch.files()
         slots = fetch.firmware(*firmware) if firmware else (NONE, NONE)
-        _unload("ota_fetch")
+        _unload()
         return slots
 
 
@@ -234,11 +241,14 @@ class _WiFi(OTA):
         self._client = None
 
     def connect(self):
-        """Join the Wi-Fi network; LinkError if that fails."""
+        """Join the Wi-Fi network. LinkError if that fails, ConfigError if it can't work."""
+        from ota_join import join
+
         try:
-            self.board.connect_wifi(self._network[0], self._network[1], self.timeout_s * 3)
-        except Exception as error:  # on some ports TimeoutError is not an OSError
-            raise LinkError("no connection to {}: {}".format(self._network[0], error))
+            join(self, self._client, *self._network)
+        finally:
+            del join
+            _unload("join")
 
     def open(self, path, offset):
         """See OTA.open."""
@@ -285,9 +295,9 @@ class FTPOTA(_WiFi):
         self._client = FTP(ip, port, user, login_password, self.timeout_s, self.board)
 
 
-def _unload(*names):
-    for name in names:
-        module = sys.modules.pop(name, None)
+def _unload(parts=PARTS):
+    for name in parts.split():
+        module = sys.modules.pop("ota_" + name, None)
         # The garbage collector is conservative: a stale pointer to one function would
         # keep its whole module alive.
         if module and hasattr(gc, "mem_free") and hasattr(module, "__dict__"):

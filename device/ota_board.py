@@ -66,7 +66,7 @@ class MicroPythonBoard(ota_recovery.Board):
         """Sleep for ``ms`` milliseconds, feeding the watchdog."""
         while ms > 0:
             self.feed_watchdog()
-            time.sleep_ms(min(ms, SLICE_MS))
+            time.sleep(min(ms, SLICE_MS) / 1000)
             ms -= SLICE_MS
 
     def random_byte(self):

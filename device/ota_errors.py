@@ -18,6 +18,10 @@ class LinkError(OTAError):
         self.retry_after_s = retry_after_s
 
 
+class ConfigError(OTAError):
+    """A setting, such as the server's port, can't work; no retry helps."""
+
+
 class ServerError(OTAError):
     """The server refused the request or violated the protocol."""
 

@@ -109,7 +109,7 @@ class Fetch:
                         self._ota.progress(self._done_bytes, self._total_bytes, what)
                 except LinkError as error:
                     failures = 1 if at + self._filled - before >= PROGRESS_BYTES else failures + 1
-                    self._ota.wait_to_retry(failures, error)
+                    failures = self._ota.wait_to_retry(failures, error)
                 finally:
                     pieces.close()  # closes the stream, too
         finally:

@@ -3,7 +3,6 @@
 from ota_errors import ManifestError, is_number
 
 SPACE = b" \t\r\n"
-ESCAPES = {0x62: 8, 0x66: 12, 0x6E: 10, 0x72: 13, 0x74: 9, 0x22: 0x22, 0x5C: 0x5C, 0x2F: 0x2F}
 NUMBER = "0123456789+-.eE"
 WORDS = {"null": None, "true": True, "false": False}
 LONGEST_STRING_BYTES = 1024
@@ -98,7 +97,8 @@ class JSONReader:
                 raise ManifestError("is larger than the limit")
         return self._buf[self._at]
 
-    def _next(self):
+    def next(self):
+        """Consume and return the next byte."""
         byte = self._byte()
         if byte < 0:
             raise ManifestError("is truncated")
@@ -141,13 +141,15 @@ class JSONReader:
             self._take_plain(text)
             if len(text) > LONGEST_STRING_BYTES:
                 raise ManifestError("has a string that is too long")
-            byte = self._next()
+            byte = self.next()
             if byte == 0x22:
                 return self._text(text)
             if byte < 0x20:
                 raise ManifestError("has a control character in a string")
             if byte == 0x5C:
-                text.extend(self._escape())
+                from ota_json_escape import escape
+
+                text.extend(escape(self.next))
             else:
                 text.append(byte)
 
@@ -163,31 +165,6 @@ class JSONReader:
             at += 1
         text.extend(memoryview(buf)[self._at : at])
         self._at = at
-
-    def _escape(self):
-        byte = self._next()
-        if byte != 0x75:
-            if byte not in ESCAPES:
-                raise ManifestError("has an invalid escape")
-            return bytes((ESCAPES[byte],))
-        code = self._hex4()
-        # Characters from U+10000 up are two escapes, a surrogate pair (RFC 8259, section 7).
-        if 0xD800 <= code < 0xDC00 and self._next() == 0x5C and self._next() == 0x75:
-            low = self._hex4()
-            if 0xDC00 <= low < 0xE000:
-                code = 0x10000 + ((code & 0x3FF) << 10) + (low & 0x3FF)
-        if 0xD800 <= code < 0xE000:
-            raise ManifestError("has half a surrogate pair")
-        return chr(code).encode()
-
-    def _hex4(self):
-        code = 0
-        for _ in range(4):
-            digit = b"0123456789abcdef".find(bytes((self._next(),)).lower())
-            if digit < 0:
-                raise ManifestError("has an invalid escape")
-            code = code << 4 | digit
-        return code
 
     def _text(self, raw):
         try:

@@ -78,10 +78,6 @@ class LinuxBoard(MicroPythonBoard):
             return time.ticks_diff(time.ticks_ms(), start_ms)
         return self.ticks_ms() - start_ms
 
-    def sleep_ms(self, ms):
-        """Sleep for ``ms`` milliseconds."""
-        time.sleep(ms / 1000)
-
     def _boot_file(self):
         try:
             with open(self._folder + "/boot", "r") as chosen:

@@ -4,20 +4,16 @@ This module checks its syntax and types; ota_draft checks what it asks for. Only
 library's own folder is written to.
 """
 
-import os
-
 from ota_errors import LinkError, ManifestError
 from ota_json import JSONReader
-from ota_recovery import FOLDER, NONE, exists, remove
+from ota_recovery import NONE
 
 BUFFER_BYTES = 512
-EIO = 5
 FIELDS = ("dst_path", "sha256", "size", "URL", "version")
 LISTS = ("delete", "new", "update")
-UNQUOTED = "-._~"
 
 
-def read_manifest(ota, recovery):
+def read_manifest(ota, recovery, path):
     """Request the manifest and write its lists to the file ``.ota/manifest``.
 
     That file has one tab-separated line per entry: path, SHA-256, size in bytes, URL. NONE
@@ -26,13 +22,12 @@ def read_manifest(ota, recovery):
     Args:
         ota: the OTA that is updating.
         recovery: its Recovery.
+        path: path and query to ask for.
 
     Returns (version, previous version or None, firmware, spans), or None if there is nothing
     to do. firmware is None or [SHA-256, size, URL, version], all strings; spans are the
     (start, end) of each list in the file, as offsets in bytes. Raises OTAError.
     """
-    _begin(recovery)
-    path = _path_to_ask(ota)
     buf = bytearray(BUFFER_BYTES)
     failures = 0
     while True:
@@ -45,59 +40,22 @@ def read_manifest(ota, recovery):
             finally:
                 stream.close()
         except LinkError as error:
-            failures += 1
-            ota.wait_to_retry(failures, error)
-
-
-def _begin(recovery):
-    """Create the folders and remove a stale journal; stored contents stay. Only when idle."""
-    for root in recovery.board.roots.values():
-        if (root == "" or exists(root)) and not exists(root + "/" + FOLDER):
-            os.mkdir(root + "/" + FOLDER)
-    remove(recovery.journal)
-    if not exists(recovery.folder + "/outcome"):
-        # Created now: a new name after the journal is written could be lost by FAT.
-        open(recovery.folder + "/outcome", "w").close()
-    try:
-        open(recovery.folder + "/manifest", "wb").close()
-    except OSError as error:
-        if error.args[0] != EIO:
-            raise
-        # FAT has left the file with a broken cluster chain; it can't be opened any more.
-        from ota_journal import move_aside
-
-        move_aside(recovery.board.roots["flash"])
-
-
-def _path_to_ask(ota):
-    files_version, firmware_version = ota.versions()
-    fields = []
-    for name, value in (
-        ("current_ver", files_version),
-        ("firmware_ver", firmware_version),
-        ("device", ota.device),
-    ):
-        if value:
-            fields.append("{}={}".format(name, _quoted(value)))
-    folder = "/" + ota.product.strip("/") if ota.product else ""
-    return folder + "/manifest.json" + ("?" + "&".join(fields) if fields else "")
-
-
-def _quoted(text):
-    quoted = ""
-    for byte in text.encode():
-        char = chr(byte)
-        safe = byte < 128 and (char.isalpha() or char.isdigit() or char in UNQUOTED)
-        quoted += char if safe else "%{:02X}".format(byte)
-    return quoted
+            failures = ota.wait_to_retry(failures + 1, error)
 
 
 def _read(reader, lists):
-    if reader.peek() != 0x7B:
-        if reader.scalar() is not None:
-            raise ManifestError("is neither an object nor null")
-        reader.finish()
-        return None
+    first = reader.peek()
+    if first == 0x3C:  # "<"
+        raise LinkError("this is no manifest but a web page, perhaps of a captive portal")
+    if first == 0x7B:
+        return _read_members(reader, lists)
+    if reader.scalar() is not None:
+        raise ManifestError("is neither an object nor null")
+    reader.finish()
+    return None
+
+
+def _read_members(reader, lists):
     found = {}
     for key in reader.members():
         if key in found:

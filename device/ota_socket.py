@@ -2,53 +2,61 @@
 
 try:
     import select
-    import socket
 except ImportError:
     import uselect as select
-    import usocket as socket
 
 from ota_errors import LinkError, ServerError
 
 LONGEST_LINE_BYTES = 1024
+LONGEST_SKIPPED_BYTES = 131072
 # A connection that is slower on average counts as stalled.
 SLOWEST_BYTES_PER_S = 32
 AHEAD_BYTES = 128
+# The longest wait without feeding the watchdog.
+SLICE_MS = 1000
+
+
+def wait(poll, timeout_s, board):
+    """Wait until there is an event, feeding the watchdog meanwhile; return the events.
+
+    Args:
+        poll: of the module select.
+        timeout_s: how long to wait at most.
+        board: for the watchdog.
+    """
+    left_ms = int(timeout_s * 1000)
+    found = poll.poll(min(left_ms, SLICE_MS))
+    while not found and left_ms > SLICE_MS:
+        board.feed_watchdog()
+        left_ms -= SLICE_MS
+        found = poll.poll(min(left_ms, SLICE_MS))
+    return found
 
 
 class Connection:
     """One connection. Every socket error becomes a LinkError.
 
     Args:
-        host: address or name.
+        host: address or name; each of the addresses of a name is tried.
         port: TCP port.
-        timeout_s: time-out of connecting and of each read.
+        timeout_s: time-out of connecting to an address and of each read.
         board: for the clock and the watchdog.
+        peer: the (family, address) to take, None for those of the host.
     """
 
-    def __init__(self, host, port, timeout_s, board):
+    def __init__(self, host, port, timeout_s, board, peer=None):
+        from ota_connect import connect
+
         self._timeout_s = timeout_s
         self._board = board
-        self._ahead = bytearray(AHEAD_BYTES)
+        self._ahead = None  # what line() read ahead; no buffer where no lines are read
         self._at = self._end = 0
-        self._socket = None
+        self._socket, self.peer = connect(host, port, timeout_s, board, peer)
+        self._poll = select.poll()
+        self._poll.register(self._socket, select.POLLIN)
+        name = "readinto" if hasattr(self._socket, "readinto") else "recv_into"
+        self._readinto = getattr(self._socket, name)
         self.restart_clock()
-        board.feed_watchdog()
-        try:
-            # Every port's connect() takes this form; it also resolves names.
-            found = socket.getaddrinfo(host, port)[0]
-            self._socket = socket.socket(found[0])
-            self._socket.settimeout(timeout_s)
-            self._socket.connect(found[-1])
-            # From here on poll() waits. A read with a time-out waits for a full buffer,
-            # so a server could block it for ever by sending a byte now and then.
-            self._socket.setblocking(False)
-            self._poll = select.poll()
-            self._poll.register(self._socket, select.POLLIN)
-            name = "readinto" if hasattr(self._socket, "readinto") else "recv_into"
-            self._readinto = getattr(self._socket, name)
-        except Exception as error:  # on some ports TimeoutError is not an OSError
-            self.close()
-            raise LinkError("no connection to {}:{}: {}".format(host, port, error))
 
     def restart_clock(self):
         """Start a new exchange, whose pace is measured separately."""
@@ -81,10 +89,16 @@ class Connection:
         self._at += count
         return count
 
-    def line(self):
-        """Return the next line without its line end; ServerError if it is too long."""
+    def line(self, skips=False):
+        """Return the next line without its line end; ServerError if it is too long.
+
+        Args:
+            skips: whether to skip the rest of a long line instead.
+        """
         line = bytearray()
-        while True:
+        if not self._ahead:
+            self._ahead = bytearray(AHEAD_BYTES)
+        for _ in range(LONGEST_SKIPPED_BYTES):
             if self._at == self._end:
                 self._at = 0
                 self._end = self._receive(self._ahead)
@@ -94,9 +108,11 @@ class Connection:
             self._at += 1
             if byte == 0x0A:
                 return bytes(line).rstrip(b"\r")
-            line.append(byte)
-            if len(line) > LONGEST_LINE_BYTES:
-                raise ServerError("the server sent a line that is too long")
+            if len(line) < LONGEST_LINE_BYTES:
+                line.append(byte)
+            elif not skips:
+                break
+        raise ServerError("the server sent a line that is too long")
 
     def close(self):
         """Close the connection in whatever state it is."""
@@ -112,7 +128,7 @@ class Connection:
         while count is None:
             self._board.feed_watchdog()
             try:
-                if not self._poll.poll(int(self._timeout_s * 1000)):
+                if not wait(self._poll, self._timeout_s, self._board):
                     raise LinkError("the server fell silent")
                 count = self._readinto(view)
             except (OSError, ValueError) as error:

@@ -173,12 +173,12 @@ class TestHTTP:
         [
             (b"HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n", "LinkError"),
             (b"HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n", "ServerError"),
-            (b"HTTP/1.1 302 Go\r\nLocation: http://192.0.2.1/\r\n\r\n", "ServerError"),
+            (b"HTTP/1.1 302 Go\r\nLocation: http://127.0.0.1:1/\r\n\r\n", "LinkError"),
+            (b"HTTP/1.1 302 Go\r\nContent-Length: 0\r\n\r\n", "ServerError"),
             (b"HTTP/1.1 206 Part\r\nContent-Range: bytes 7-9/10\r\n\r\nabc", "ServerError"),
             (b"HTTP/1.1 206 Part\r\nContent-Length: 3\r\n\r\nabc", "ServerError"),
-            (b"HTTP/1.1 200 OK\r\n\r\nno length", "ServerError"),
             (b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n", "ServerError"),
-            (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "ServerError"),
+            (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\nabc", "ServerError"),
             (b"SSH-2.0-OpenSSH\r\n", "ServerError"),
             (b"\0" * 5000, "ServerError"),
             (b"", "LinkError"),
@@ -186,6 +186,19 @@ class TestHTTP:
     )
     @pytest.mark.parametrize("path", ["/manifest.json", FILE])
     def test_wrong_answers(self, device: Device, path: str, answer: bytes, error: str) -> None:
+        failed_update(device, error, at(path, lambda data: (answer, CLOSE)))
+
+    @pytest.mark.parametrize(
+        "answer",
+        [
+            b"HTTP/1.1 200 OK\r\n\r\nno length",
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        ],
+    )
+    @pytest.mark.parametrize(
+        "path, error", [("/manifest.json", "ManifestError"), (FILE, "LinkError")]
+    )
+    def test_too_little(self, device: Device, path: str, answer: bytes, error: str) -> None:
         failed_update(device, error, at(path, lambda data: (answer, CLOSE)))
 
     @pytest.mark.parametrize("unit", [b"X: y\r\n", b"x"], ids=["headers", "one header"])
@@ -234,7 +247,7 @@ class TestFTP:
             ({"RETR": "550 There is no such file."}, "ServerError"),
             ({"RETR": "450 busy"}, "LinkError"),
             ({"EPSV": "229 nonsense"}, "ServerError"),
-            ({"EPSV": "229 (|||1|)"}, "LinkError"),
+            ({"EPSV": "229 (|||1|)", "PASV": "227 (127,0,0,1,0,1)"}, "LinkError"),
             ({"EPSV": "229 (|||99999|)"}, "ServerError"),
             ({"EPSV": "500 what?", "PASV": "227 nonsense"}, "ServerError"),
             ({"done": "426 broke off"}, "LinkError"),

@@ -27,9 +27,9 @@ from tests.support.raw_servers import CLOSE, ENDLESS, LAST, RESET, STALL, Change
 from tests.support.trees import write_tree
 from tests.support.update_tree import FIRMWARE, NEW, OLD, contents, manifest
 
-import ota_errors  # isort: skip  (tests.support.library has put it within reach)
+import ota_connect  # isort: skip  (tests.support.library has put it within reach)
+import ota_errors  # isort: skip
 import ota_http  # isort: skip
-import ota_socket  # isort: skip
 
 pytestmark = pytest.mark.real
 
@@ -152,7 +152,7 @@ class TestBusyHTTP:
         with raw_server("http", SERVED, fault=fault) as server:
             updates(quick_ota(folder, "http", server.port), folder)
 
-    @pytest.mark.parametrize("status", [100, 204, 301, 304, 400, 401, 403, 404, 410, 416])
+    @pytest.mark.parametrize("status", [101, 204, 301, 304, 400, 401, 403, 404, 410, 416])
     def test_any_other_status_is_final(self, folder: Path, status: int) -> None:
         head = f"HTTP/1.1 {status} No\r\nContent-Length: 0\r\n\r\n".encode()
         with raw_server("http", SERVED, fault=at(FILE, lambda data: (head, CLOSE))) as server:
@@ -240,7 +240,7 @@ class Tracker:
         module = SimpleNamespace(
             socket=self.tracked(socket.socket), getaddrinfo=socket.getaddrinfo
         )
-        monkeypatch.setattr(ota_socket, "socket", module)
+        monkeypatch.setattr(ota_connect, "socket", module)
         monkeypatch.setattr(builtins, "open", self.tracked(open))
 
     def tracked(self, make: Callable[..., Any]) -> Callable[..., Any]:

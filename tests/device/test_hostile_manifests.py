@@ -155,7 +155,7 @@ def test_lists(ota: DictionaryOTA, tmp_path: Path, changes: dict[str, Any]) -> N
     "text",
     [
         b"", b" ", b"nul", b"nullx", b"null null", b"true", b"17", b'"text"', b"[]", b"{}",
-        b"{", b"<html>", b"{'version': '1'}", b'{"version": "1.0.1"', b'{"version" "1.0.1"}',
+        b"{", b"html>", b"{'version': '1'}", b'{"version": "1.0.1"', b'{"version" "1.0.1"}',
         b'{"version": "1.0.1",}', b'{"version": "1.0.1"} x',
         b'{"version": "1.0.1", "version": "1"}',
         b'{"version": "\xff"}', b'{"version": "\\ud800"}', b'{"version": "\\udc00x"}',

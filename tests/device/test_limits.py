@@ -295,11 +295,11 @@ def http_answer(headers: bytes) -> bytes:
     [
         (b"X: y\r\n" * 63, None),  # and the content's length
         (b"X: y\r\n" * 64, ota_errors.ServerError),
-        (b"X: " + b"y" * 1020 + b"\r\n", None),
-        (b"X: " + b"y" * 1022 + b"\r\n", ota_errors.ServerError),
+        (b"X: " + b"y" * 131_067 + b"\r\n", None),
+        (b"X: " + b"y" * 131_068 + b"\r\n", ota_errors.ServerError),
     ],
 )
-def test_64_lines_of_headers_of_1024_bytes(
+def test_64_lines_of_headers_of_128_kib(
     folder: Path, headers: bytes, error: type[Exception] | None
 ) -> None:
     fault = only("/manifest.json", lambda data: (http_answer(headers), CLOSE))

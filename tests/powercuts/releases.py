@@ -5,7 +5,8 @@ import hashlib
 FIRMWARE = b"\xe9" + b"firmware 1.0.1 " * 4700
 MODULES = (
     "OTA", "ota_board", "ota_boot", "ota_draft", "ota_errors", "ota_fetch", "ota_journal",
-    "ota_json", "ota_manifest", "ota_recovery", "ota_rules", "ota_sink", "ota_store",
+    "ota_json", "ota_manifest", "ota_question", "ota_recovery", "ota_rules", "ota_sink",
+    "ota_store",
 )  # fmt: skip
 BOOT_PY = b"import ota_boot\nota_boot.run()\n"
 # main.py of every release; what it starts depends on the scenario.

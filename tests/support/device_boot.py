@@ -10,6 +10,8 @@ import sys
 
 sys.path.insert(0, sys.argv[1])
 
+import socket
+
 import ota_recovery
 from OTA import FTPOTA, WiFiOTA
 from ota_errors import OTAError
@@ -25,6 +27,18 @@ WIFI_ERRORS = {"OSError": OSError, "RuntimeError": RuntimeError}
 
 class Reset(BaseException):
     pass
+
+
+class Resolver:
+    """Stands for the module socket: a name, ``ota.test``, with several IPv4 addresses."""
+
+    def __init__(self, addresses: str) -> None:
+        self.addresses = addresses.split(",")
+        self.socket = socket.socket
+
+    def getaddrinfo(self, host: str, port: int) -> "list[Any]":
+        names = self.addresses if host == "ota.test" else [host]
+        return [found for name in names for found in socket.getaddrinfo(name, port)]
 
 
 def reset() -> None:
@@ -43,6 +57,10 @@ class QuickBoard(LinuxBoard):
     """Waits so shortly that a test can wait for all of it."""
 
     wifi_error = None
+    fed = 0
+
+    def feed_watchdog(self) -> None:
+        self.fed += 1
 
     def connect_wifi(self, ssid: str, password: str, timeout_s: int) -> None:
         if self.wifi_error:
@@ -63,6 +81,9 @@ def options(words: tuple[str, ...]) -> "dict[str, Any]":
 def main(folder: str, transport: str, port: str, action: str, *words: str) -> None:
     settings = options(words)
     host = settings.pop("host", "127.0.0.1")
+    if "addresses" in settings:
+        modules: dict[str, Any] = sys.modules
+        modules["socket"] = Resolver(settings.pop("addresses"))
     slot_bytes = settings.pop("slot_bytes", 4194304)
     board = QuickBoard(folder, reset, slot_bytes)
     board.wifi_error = settings.pop("wifi_error", None)
@@ -70,8 +91,11 @@ def main(folder: str, transport: str, port: str, action: str, *words: str) -> No
     print("state", ota_recovery.recover(board, log))
     transports = {"http": WiFiOTA, "ftp": FTPOTA}
     ota = transports[transport]("network", "secret", host, int(port), board=board, **settings)
-    if action != "nothing":
-        print("result", getattr(ota, action)())
+    try:
+        if action != "nothing":
+            print("result", getattr(ota, action)())
+    finally:
+        print("fed", board.fed)
     print("outcome", ota.outcome())
     print("versions", ota.versions())
     print("slot", board.running_slot())

@@ -21,6 +21,7 @@ __all__ = [
     "OTA",
     "TRANSPORTS",
     "DictionaryOTA",
+    "LinuxBoard",
     "QuickBoard",
     "Reset",
     "WiFiOTA",
@@ -28,6 +29,7 @@ __all__ = [
     "ota_recovery",
     "put",
     "quick_ota",
+    "reset",
 ]
 
 TRANSPORTS = {"http": WiFiOTA, "ftp": FTPOTA}

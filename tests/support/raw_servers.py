@@ -147,6 +147,10 @@ class RawHTTPServer(RawServer):
     ranges = True
     connections = 0
 
+    def __init__(self, served: Mapping[str, bytes], fault: Fault = honest) -> None:
+        self.heads: list[dict[str, str]] = []  # the headers of each request
+        super().__init__(served, fault)
+
     def serve(self, connection: socket.socket) -> None:
         self.connections += 1
         reader = connection.makefile("rb")
@@ -157,6 +161,7 @@ class RawHTTPServer(RawServer):
                 name, _, value = line.decode().partition(":")
                 headers[name.lower()] = value.strip()
             self.requests.append(path)
+            self.heads.append(headers)
             answer = self.answer(path, headers)
             if self.deliver(connection, path, answer) != answer:
                 return

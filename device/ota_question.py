@@ -1,0 +1,58 @@
+"""What precedes an update: the library's own folder, and the question for the manifest."""
+
+import os
+
+from ota_recovery import FOLDER, exists, remove
+
+EIO = 5
+UNQUOTED = "-._~"
+
+
+def begin(ota, recovery):
+    """Prepare the library's folder; return the path and query of the manifest to ask for.
+
+    Args:
+        ota: the OTA that is updating.
+        recovery: its Recovery, which is idle.
+    """
+    _prepare_folders(recovery)
+    files_version, firmware_version = ota.versions()
+    fields = []
+    for name, value in (
+        ("current_ver", files_version),
+        ("firmware_ver", firmware_version),
+        ("device", ota.device),
+    ):
+        if value:
+            fields.append("{}={}".format(name, _quoted(value, "")))
+    folder = "/" + _quoted(ota.product.strip("/"), "/") if ota.product else ""
+    return folder + "/manifest.json" + ("?" + "&".join(fields) if fields else "")
+
+
+def _prepare_folders(recovery):
+    """Create the folders and remove a stale journal; stored contents stay."""
+    for root in recovery.board.roots.values():
+        if (root == "" or exists(root)) and not exists(root + "/" + FOLDER):
+            os.mkdir(root + "/" + FOLDER)
+    remove(recovery.journal)
+    if not exists(recovery.folder + "/outcome"):
+        # Created now: a new name after the journal is written could be lost by FAT.
+        open(recovery.folder + "/outcome", "w").close()
+    try:
+        open(recovery.folder + "/manifest", "wb").close()
+    except OSError as error:
+        if error.args[0] != EIO:
+            raise
+        # FAT has left the file with a broken cluster chain; it can't be opened any more.
+        from ota_journal import move_aside
+
+        move_aside(recovery.board.roots["flash"])
+
+
+def _quoted(text, kept):
+    quoted = ""
+    for byte in text.encode():
+        char = chr(byte)
+        safe = byte < 128 and (char.isalpha() or char.isdigit() or char in UNQUOTED + kept)
+        quoted += char if safe else "%{:02X}".format(byte)
+    return quoted

@@ -6,10 +6,10 @@ import sys
 from ota_errors import StateError, StorageError
 from ota_recovery import NONE, VERSION_RECORD, Recovery
 
-# The modules, without "ota_", that are loaded when needed and unloaded soon after; the first
-# ones are the transports'.
-ANSWERS = "connect answer odd_answer chunked redirect transfer ftp_setup retry "
-PARTS = ANSWERS + "question join manifest json json_escape draft rules store fetch journal"
+# The modules, without "ota_", that are loaded when needed and unloaded soon after: those for
+# the network, and the steps of an update.
+LINK = "join connect answer odd_answer chunked redirect transfer ftp_setup retry "
+STEPS = "question manifest json json_escape draft rules store fetch journal"
 
 
 class OTA:
@@ -154,10 +154,12 @@ class OTA:
         """
         # Nothing is open any more: make room for what follows.
         self.close()
-        _unload(ANSWERS)
+        _unload("")
         from ota_retry import wait_to_retry
 
-        return wait_to_retry(self, self._recovery.log, failures, error)
+        failures = wait_to_retry(self, self._recovery.log, failures, error)
+        _unload("")
+        return failures
 
     def _settle(self):
         """Finish an interrupted update if boot.py has not; return the state."""
@@ -194,14 +196,9 @@ class OTA:
             self.close()
 
     def _plan(self, again):
-        from ota_question import begin
-
-        path = begin(self, self._recovery)
-        del begin
-        _unload()
         from ota_manifest import read_manifest
 
-        plan = read_manifest(self, self._recovery, path)
+        plan = read_manifest(self, self._recovery, _unload)
         del read_manifest
         _unload()
         if plan is None:
@@ -244,11 +241,7 @@ class _WiFi(OTA):
         """Join the Wi-Fi network. LinkError if that fails, ConfigError if it can't work."""
         from ota_join import join
 
-        try:
-            join(self, self._client, *self._network)
-        finally:
-            del join
-            _unload("join")
+        join(self, self._client, *self._network)
 
     def open(self, path, offset):
         """See OTA.open."""
@@ -295,8 +288,8 @@ class FTPOTA(_WiFi):
         self._client = FTP(ip, port, user, login_password, self.timeout_s, self.board)
 
 
-def _unload(parts=PARTS):
-    for name in parts.split():
+def _unload(steps=STEPS):
+    for name in (LINK + steps).split():
         module = sys.modules.pop("ota_" + name, None)
         # The garbage collector is conservative: a stale pointer to one function would
         # keep its whole module alive.

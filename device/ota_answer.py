@@ -35,7 +35,7 @@ def ask(http, path, offset):
             status, headers = _head(connection)
             is_closing = "close" in headers.get("connection", "").lower()
             keeper = None if is_closing or place != http.place else http
-            if status == 200 and not offset and _is_plain(headers):
+            if _is_plain(status, headers, offset):
                 return Body(keeper, connection, int(headers["content-length"]))
             from ota_odd_answer import body_or_place
 
@@ -137,10 +137,17 @@ def _headers(connection):
     return found
 
 
-def _is_plain(headers):
+def _is_plain(status, headers, offset):
+    """Return whether this is what was asked for, and its length is known."""
     length = headers.get("content-length", "")
+    if offset:
+        expected = "bytes {}-".format(offset)
+        is_wanted = status == 206 and headers.get("content-range", "").startswith(expected)
+    else:
+        is_wanted = status == 200
     return (
-        is_number(length)
+        is_wanted
+        and is_number(length)
         and len(length) <= 12
         and "transfer-encoding" not in headers
         and "content-encoding" not in headers

@@ -13,7 +13,7 @@ FIELDS = ("dst_path", "sha256", "size", "URL", "version")
 LISTS = ("delete", "new", "update")
 
 
-def read_manifest(ota, recovery, path):
+def read_manifest(ota, recovery, unload):
     """Request the manifest and write its lists to the file ``.ota/manifest``.
 
     That file has one tab-separated line per entry: path, SHA-256, size in bytes, URL. NONE
@@ -22,12 +22,14 @@ def read_manifest(ota, recovery, path):
     Args:
         ota: the OTA that is updating.
         recovery: its Recovery.
-        path: path and query to ask for.
+        unload: function that unloads modules, named without "ota_".
 
     Returns (version, previous version or None, firmware, spans), or None if there is nothing
     to do. firmware is None or [SHA-256, size, URL, version], all strings; spans are the
     (start, end) of each list in the file, as offsets in bytes. Raises OTAError.
     """
+    path = _question(ota, recovery)
+    unload("question")
     buf = bytearray(BUFFER_BYTES)
     failures = 0
     while True:
@@ -41,6 +43,13 @@ def read_manifest(ota, recovery, path):
                 stream.close()
         except LinkError as error:
             failures = ota.wait_to_retry(failures + 1, error)
+
+
+def _question(ota, recovery):
+    # Of its own: a stale pointer to a function on the stack would keep its module alive.
+    from ota_question import begin
+
+    return begin(ota, recovery)
 
 
 def _read(reader, lists):

@@ -133,6 +133,11 @@ class OTA:
 
     def versions(self):
         """Return (files, firmware): the installed versions, each None if unknown."""
+        found = self.record()
+        return found.get("VERSION"), found.get("FIRMWARE_VERSION")
+
+    def record(self):
+        """Return the version record: VERSION, FIRMWARE_VERSION and RELEASE, as far as known."""
         found = {}
         try:
             with open(self._recovery.absolute(VERSION_RECORD), "r") as record:
@@ -141,7 +146,7 @@ class OTA:
                     found[pair[0].strip()] = pair[-1].strip().strip("'\"")
         except (OSError, ValueError):
             pass  # no version record, or not a text file
-        return found.get("VERSION"), found.get("FIRMWARE_VERSION")
+        return found
 
     def wait_to_retry(self, failures, error):
         """Wait before a retry, with exponential back-off and jitter, and connect again.
@@ -205,7 +210,7 @@ class OTA:
             return None
         from ota_draft import Draft
 
-        work = Draft(self, self._recovery, plan).make(self.versions(), again)
+        work = Draft(self, self._recovery, plan).make(self.record(), again)
         _unload()
         return work
 

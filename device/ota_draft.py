@@ -10,7 +10,7 @@ refused. Sorting makes it possible to find duplicates without holding all paths 
 
 import os
 
-from ota_errors import FirmwareError, ManifestError, SpaceError
+from ota_errors import FirmwareError, ManifestError, SpaceError, is_sha256
 from ota_recovery import (
     FOLDER,
     NONE,
@@ -40,14 +40,14 @@ class Draft:
         self._skip_firmware = ota.skip_firmware
         self._recovery = recovery
         self._path = recovery.folder + "/draft"
-        self._version, self._previous_version, self._firmware, self._spans = plan
+        self._version, self._previous_version, self._release, self._firmware, self._spans = plan
         self._buf = bytearray(BUFFER_BYTES)
 
-    def make(self, versions, again):
+    def make(self, installed, again):
         """Write the draft.
 
         Args:
-            versions: (files, firmware) as installed, each None if unknown.
+            installed: the version record, see OTA.record.
             again: whether to accept a release that this device has already rolled back.
 
         Returns (version, previous version, version record, firmware, bytes to fetch), where
@@ -55,12 +55,15 @@ class Draft:
         if there is nothing to do. Raises ManifestError, FirmwareError or SpaceError.
         """
         checked_version(self._version)
-        if versions[0] and self._previous_version not in (None, versions[0]):
+        if self._release and not is_sha256(self._release):
+            raise ManifestError("has an invalid release")
+        own = installed.get("VERSION")
+        if own and self._previous_version not in (None, own):
             raise ManifestError("updates {}, not this version".format(self._previous_version))
         if not again and self._was_rolled_back():
             return None
         firmware = self._accept_firmware()
-        record = self._version_record(versions, firmware)
+        record = self._version_record(installed, firmware)
         self._forget_other_sources()
         count, fetch_bytes = self._write(record)
         if not count and firmware is None:
@@ -90,19 +93,19 @@ class Draft:
         self._recovery.log(reason)
         return None
 
-    def _version_record(self, versions, firmware):
-        files_version, firmware_version = versions
+    def _version_record(self, installed, firmware):
+        found = dict(installed)
         brings_files = any(end > start for start, end in self._spans)
         # The version of a manifest with firmware only is the firmware's, not the files'.
         if brings_files or self._firmware is None or self._version != self._firmware[3]:
-            files_version = self._version
+            found["VERSION"] = self._version
+            found["RELEASE"] = self._release
         if firmware:
-            firmware_version = firmware[3]
+            found["FIRMWARE_VERSION"] = firmware[3]
         lines = ""
-        if files_version:
-            lines += "VERSION = '{}'\n".format(files_version)
-        if firmware_version:
-            lines += "FIRMWARE_VERSION = '{}'\n".format(firmware_version)
+        for name in ("VERSION", "FIRMWARE_VERSION", "RELEASE"):
+            if found.get(name):
+                lines += "{} = '{}'\n".format(name, found[name])
         return lines.encode()
 
     def _forget_other_sources(self):

@@ -60,3 +60,8 @@ class StateError(OTAError):
 def is_number(text):
     """Return whether ``text`` consists of ASCII digits only, unlike isdigit()."""
     return bool(text) and not text.strip("0123456789")
+
+
+def is_sha256(text):
+    """Return whether this is a SHA-256 in lower-case hex."""
+    return len(text) == 64 and not text.strip("0123456789abcdef")

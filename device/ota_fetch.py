@@ -92,7 +92,7 @@ class Fetch:
         sha256 = hashlib.sha256()
         self._filled = 0
         try:
-            start = sink.resume(self._buf, size, sha256.update)
+            start = sink.resume(self._buf, size, self._fed(sha256.update))
             self._done_bytes += start
             at = start
             failures = 0
@@ -116,6 +116,15 @@ class Fetch:
             digest = sha256.digest()
             sink.close()
         return binascii.hexlify(digest).decode(), start
+
+    def _fed(self, update_hash):
+        """Return a function that hashes and feeds the watchdog: a whole slot takes seconds."""
+
+        def update(data):
+            self._ota.board.feed_watchdog()
+            update_hash(data)
+
+        return update
 
     def _pour(self, path, at, size):
         """Yield the length of each piece read into the buffer; all but the last fill it.

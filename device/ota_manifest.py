@@ -24,9 +24,10 @@ def read_manifest(ota, recovery, unload):
         recovery: its Recovery.
         unload: function that unloads modules, named without "ota_".
 
-    Returns (version, previous version or None, firmware, spans), or None if there is nothing
-    to do. firmware is None or [SHA-256, size, URL, version], all strings; spans are the
-    (start, end) of each list in the file, as offsets in bytes. Raises OTAError.
+    Returns (version, previous version or None, content id of the release or None, firmware,
+    spans), or None if there is nothing to do. firmware is None or [SHA-256, size, URL,
+    version], all strings; spans are the (start, end) of each list in the file, as offsets in
+    bytes. Raises OTAError.
     """
     path = _question(ota, recovery)
     unload("question")
@@ -75,9 +76,9 @@ def _read_members(reader, lists):
             found[key] = (start, lists.tell())
         elif key == "version":
             found[key] = _text(reader.scalar(), key)
-        elif key == "previous_version":
-            previous = reader.scalar()
-            found[key] = None if previous is None else _text(previous, key)
+        elif key in ("previous_version", "release"):
+            value = reader.scalar()
+            found[key] = None if value is None else _text(value, key)
         elif key == "firmware":
             found[key] = _read_record(reader, FIELDS[1:])
         else:
@@ -86,7 +87,13 @@ def _read_members(reader, lists):
     if "version" not in found:
         raise ManifestError("has no version")
     spans = [found[key] for key in LISTS if key in found]
-    return found["version"], found.get("previous_version"), found.get("firmware"), spans
+    return (
+        found["version"],
+        found.get("previous_version"),
+        found.get("release"),
+        found.get("firmware"),
+        spans,
+    )
 
 
 def _read_list(key, reader, lists):

@@ -2,6 +2,7 @@
 
 import os
 
+from ota_errors import is_sha256
 from ota_recovery import FOLDER, exists, remove
 
 EIO = 5
@@ -16,14 +17,16 @@ def begin(ota, recovery):
         recovery: its Recovery, which is idle.
     """
     _prepare_folders(recovery)
-    files_version, firmware_version = ota.versions()
+    record = ota.record()
     fields = []
     for name, value in (
-        ("current_ver", files_version),
-        ("firmware_ver", firmware_version),
+        ("current_ver", record.get("VERSION")),
+        ("firmware_ver", record.get("FIRMWARE_VERSION")),
+        ("release", record.get("RELEASE")),
         ("device", ota.device),
     ):
-        if value:
+        # A RELEASE that somebody else has put there is no content id: the server would refuse it.
+        if value and (name != "release" or is_sha256(value)):
             fields.append("{}={}".format(name, _quoted(value, "")))
     folder = "/" + _quoted(ota.product.strip("/"), "/") if ota.product else ""
     return folder + "/manifest.json" + ("?" + "&".join(fields) if fields else "")

@@ -1,6 +1,6 @@
 """Rules for the values in a manifest; each function raises ManifestError if one is broken."""
 
-from ota_errors import ManifestError
+from ota_errors import ManifestError, is_sha256
 from ota_recovery import FOLDER
 
 LONGEST_PATH_BYTES = 200
@@ -20,7 +20,7 @@ def checked_content(sha256, size, url):
 
     Returns (path on the server, SHA-256, size in bytes as an int).
     """
-    if len(sha256) != 64 or sha256.strip("0123456789abcdef"):
+    if not is_sha256(sha256):
         raise ManifestError("has an invalid sha256")
     return checked_url(url), sha256, int(size)
 

@@ -65,7 +65,11 @@ class Body:
         self._left = left
 
     def readinto(self, view):
-        """Read into a buffer; return the number of bytes, 0 at the end."""
+        """Read into a buffer; return the number of bytes, 0 at the end.
+
+        Args:
+            view: the buffer.
+        """
         if not self._left:
             return 0
         count = self._connection.readinto(memoryview(view)[: min(len(view), self._left)])

@@ -21,7 +21,11 @@ class Chunked:
         self._ended = False
 
     def readinto(self, view):
-        """Read into a buffer; return the number of bytes, 0 at the end."""
+        """Read into a buffer; return the number of bytes, 0 at the end.
+
+        Args:
+            view: the buffer.
+        """
         if not self._left and not self._ended:
             self._begin_chunk()
         if self._ended:

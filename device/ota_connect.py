@@ -58,6 +58,7 @@ def _connected(peer, timeout_s, board):
         poll = select.poll()
         poll.register(one, POLLOUT)
         start_ms = board.ticks_ms()
+        has_waited = False
         while board.elapsed_ms(start_ms) <= timeout_s * 1000:
             try:
                 one.connect(peer[1])
@@ -67,8 +68,10 @@ def _connected(peer, timeout_s, board):
                     return one
                 if error.args[0] not in CONNECTING:
                     raise
-            if not wait(poll, min(timeout_s, POLL_S), board):
+            # On some ports it is ready before it is connected, and this does not wait.
+            if not wait(poll, min(timeout_s, POLL_S), board) or has_waited:
                 board.feed_watchdog()
+            has_waited = True
         raise OSError("timed out")
     except Exception:
         one.close()

@@ -63,5 +63,5 @@ def is_number(text):
 
 
 def is_sha256(text):
-    """Return whether this is a SHA-256 in lower-case hex."""
+    """Return whether ``text`` is a SHA-256 in lower-case hex."""
     return len(text) == 64 and not text.strip("0123456789abcdef")

@@ -55,3 +55,4 @@ class FTP:
         if self.control:
             self.control.close()
             self.control = None
+        self.is_epsv_open = True  # as far as is known of the next session

@@ -26,6 +26,6 @@ def connect_by_pasv(ftp):
     text = command(ftp, "PASV", 227)[1]
     # The address in the reply is ignored: behind a NAT it is wrong, and it could be anyone's.
     data = ftp.connect(port_in(text, ",", 6, 4) * 256 + port_in(text, ",", 6, 5))
-    # From now on at once: the other way may have cost a time-out.
+    # In this session from now on at once: the other way may have cost a time-out.
     ftp.is_epsv_open = False
     return data

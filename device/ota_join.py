@@ -32,18 +32,16 @@ def _find_mistake(ota, host, port, login):
         value = getattr(ota, name)
         if value and type(value) is not str:
             return "{} is not a string: {}".format(name, repr(value))
-    if not _is_above_0(ota.timeout_s) or not _is_above_0(ota.attempts):
-        return "timeout_s and attempts must be numbers above 0"
+    for name in ("timeout_s", "attempts"):
+        value = getattr(ota, name)
+        if type(value) not in (int, float) or value <= 0:
+            return "{} is not a number above 0: {}".format(name, repr(value))
     if not is_number(str(port)) or not 0 < int(port) < 65536:
         return "the server's port is not a number from 1 to 65535: {}".format(repr(port))
     for word in login:
         if type(word) is not str or any(char < " " for char in word):
             return "the user and the password for FTP must be strings without control characters"
     return _find_mistake_in_host(host)
-
-
-def _is_above_0(value):
-    return type(value) in (int, float) and value > 0
 
 
 def _find_mistake_in_host(host):

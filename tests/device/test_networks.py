@@ -508,6 +508,14 @@ class TestPassiveFTP:
             # It is not tried again for each file.
             assert server.requests.count("EPSV") == 1
 
+    def test_another_session_begins_with_epsv_again(self, folder: Path) -> None:
+        with raw_server("ftp", SERVED, replies=self.CLOSED) as server:
+            server.served = {"/manifest.json": b"null"}
+            ota = quick_ota(folder, "ftp", server.port)
+            assert ota.update() is False
+            assert ota.update() is False
+            assert server.requests.count("EPSV") == 2
+
     def test_neither(self, folder: Path) -> None:
         replies = {**self.CLOSED, "PASV": "227 passive (127,0,0,1,0,1)"}
         with raw_server("ftp", SERVED, replies=replies) as server:
@@ -669,6 +677,34 @@ class TestWatchdog:
             boot = device.boot("update", timeout_s=3, attempts=1)
         assert boot.last("error").startswith("LinkError no connection to 127.0.0.1")
         assert int(boot.last("fed")) >= 4
+
+    def test_on_ports_whose_poll_does_not_wait_for_a_connection(
+        self, folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """An older RP2: ready at once, and EALREADY until EISCONN says that it is connected."""
+        codes = [115, *[114] * 20, 106]
+        resolve = socket.getaddrinfo
+
+        class Socket(socket.socket):
+            def connect(self, address: Any) -> None:
+                if len(codes) == 22:
+                    super().setblocking(True)
+                    super().connect(address)
+                    super().setblocking(False)
+                if codes:
+                    raise OSError(codes.pop(0))
+
+        class Module:
+            socket = Socket
+            getaddrinfo = staticmethod(resolve)
+
+        monkeypatch.setattr(ota_connect, "socket", Module)
+        with raw_server("http", {"/manifest.json": b"null"}) as server:
+            ota = quick_ota(folder, "http", server.port, timeout_s=5)
+            fed: list[int] = []
+            ota.board.feed_watchdog = lambda: fed.append(len(codes))
+            assert ota.update() is False
+        assert len({left for left in fed if 0 < left < 22}) >= 19
 
     def test_while_linux_sleeps(self, tmp_path: Path) -> None:
         board = LinuxBoard(str(tmp_path), reset)

@@ -225,9 +225,12 @@ class OTA:
 
     def _fetch(self, firmware, fetch_bytes):
         """Return the names of the new firmware's slot and of the running one."""
+        # As much as ota_write takes on a Pycom, and a block of an ESP32's slot; taken before the
+        # memory is in pieces.
+        buf = bytearray(4096)
         from ota_fetch import Fetch
 
-        fetch = Fetch(self, self._recovery, fetch_bytes)
+        fetch = Fetch(self, self._recovery, fetch_bytes, buf)
         fetch.files()
         slots = fetch.firmware(*firmware) if firmware else (NONE, NONE)
         _unload()

@@ -14,8 +14,6 @@ from ota_errors import IntegrityError, LinkError
 from ota_recovery import NONE
 from ota_sink import FileSink
 
-# The most that ota_write takes on a Pycom, and one block of an ESP32's slot.
-BUFFER_BYTES = 4096
 # A connection that brought this much before it failed resets the count of failures.
 PROGRESS_BYTES = 16384
 
@@ -27,12 +25,13 @@ class Fetch:
         ota: the OTA that is updating.
         recovery: its Recovery.
         total_bytes: size of all downloads, for progress.
+        buf: bytearray to read through; a sink is given as much at a time.
     """
 
-    def __init__(self, ota, recovery, total_bytes):
+    def __init__(self, ota, recovery, total_bytes, buf):
         self._ota = ota
         self._recovery = recovery
-        self._buf = bytearray(BUFFER_BYTES)
+        self._buf = buf
         self._total_bytes = total_bytes
         self._done_bytes = 0
         self._filled = 0

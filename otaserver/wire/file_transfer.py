@@ -131,11 +131,9 @@ class FileTransfer(Transfer):
         """Send the head with the first bytes; return whether a window may follow at once."""
         assert self._outlet is not None
         first = self._opened.read_at_hand(self._offset, self._first_bytes)
-        if first is None:
-            self._read_in_thread(self._first_bytes)
-            return False
-        # No window that would check it follows, and an error can still be answered.
-        if self._first_bytes == self._size_bytes and not self._opened.is_unchanged():
+        # If no window follows, nothing later checks it, and an error can still be answered.
+        is_last = self._first_bytes == self._size_bytes
+        if first is None or (is_last and not self._opened.is_unchanged()):
             self._read_in_thread(self._first_bytes)
             return False
         self._head = b""
@@ -149,11 +147,11 @@ class FileTransfer(Transfer):
             self._finish()
             return
         window_bytes = min(self._left_bytes, TURN_BYTES)
-        if not self._opened.is_at_hand(self._position, window_bytes):
-            self._read_in_thread(min(window_bytes, PIECE_BYTES))
-            return
-        if self._left_bytes <= TURN_BYTES and not self._opened.is_unchanged():
-            # The thread finds out whether that is only the metadata.
+        is_last = self._left_bytes <= TURN_BYTES
+        if not self._opened.is_at_hand(self._position, window_bytes) or (
+            is_last and not self._opened.is_unchanged()
+        ):
+            # If the file has changed, the thread finds out whether only its metadata has.
             self._read_in_thread(min(window_bytes, PIECE_BYTES))
             return
         assert self._outlet is not None

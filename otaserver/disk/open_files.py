@@ -1,8 +1,9 @@
 """The files of the release tree that are open, for everybody who wants to read them.
 
-How it works. Opening a file can wait for the disk, so `Disk` does it in a thread. What has
-been opened is kept for a while, and handed to everybody who asks for the file meanwhile:
-then nothing has to be opened at all. All reads name their offset, so many can share a descriptor.
+How it works. Opening a file can wait for the disk, so `Disk` does it in a thread, unless the
+kernel says that it need not wait (see `otaserver.disk.cached_open`). What has been opened is
+kept for a while, and handed to everybody who asks for the file meanwhile: then nothing has
+to be opened at all. All reads name their offset, so many can share a descriptor.
 
 Why it is safe. The stamp of an open file is compared each time that the file is handed out,
 and by whoever sends it. If only the change time differs, the content may still be the same (a
@@ -26,8 +27,9 @@ from twisted.python.failure import Failure
 
 from otaserver.catalogue.hashing import hash_open_file
 from otaserver.catalogue.model import File
-from otaserver.catalogue.stamps import FileChanged, Stamp, open_stamped
+from otaserver.catalogue.stamps import OPEN_FLAGS, FileChanged, Stamp, open_stamped
 from otaserver.clock import Clock
+from otaserver.disk.cached_open import CachedOpener
 from otaserver.disk.disk import Disk, DiskBusy
 from otaserver.disk.nowait_read import can_tell, is_cached, read_if_cached
 
@@ -39,6 +41,7 @@ KEPT_S = 3.0
 _SWEEP_S = 0.5
 
 _MAX_CONFIRMED = 4096
+_MAX_LOCAL_FOLDERS = 4096
 
 # What is known of the page cache is known in blocks of this size.
 _BLOCK_BYTES = 1 << 18
@@ -229,6 +232,9 @@ class OpenFiles:
         # none is hashed again and again until the next scan. The latest come last.
         self._confirmed: dict[str, tuple[Stamp, int]] = {}
         self._waiting = 0
+        self._opener = CachedOpener(OPEN_FLAGS)
+        # Folders whose file system can say what is in the page cache.
+        self._local_folders: set[str] = set()
         self._is_sweeping = False
 
     def get(self, file: File) -> "OpenFile | Deferred[OpenFile]":
@@ -251,7 +257,7 @@ class OpenFiles:
                 kept.hold()
                 return kept
             self._drop(file.path)
-        return self._open(file)
+        return self._open_at_once(file) or self._open(file)
 
     def close(self, opened: OpenFile) -> None:
         """Close a file that nobody holds any more.
@@ -289,6 +295,23 @@ class OpenFiles:
 
         return running.addBoth(release)
 
+    def _open_at_once(self, file: File) -> OpenFile | None:
+        """Open a file, if that is known not to wait for the disk."""
+        folder = file.path.rpartition("/")[0]
+        if folder not in self._local_folders:
+            return None
+        descriptor = self._opener.open(f"{self._root}/{file.path}")
+        if descriptor is None:
+            return None
+        opened = OpenFile(file, _Opening(descriptor, True, self._known_ctime_ns(file)), self)
+        if not opened.is_unchanged():
+            # Another file, or even another disk: a thread finds out.
+            self._local_folders.discard(folder)
+            opened.release()
+            return None
+        self._keep(opened)
+        return opened
+
     def _open(self, file: File) -> "Deferred[OpenFile]":
         answer: Deferred[OpenFile] = Deferred()
         waiting = self._opening.get(file)
@@ -298,8 +321,7 @@ class OpenFiles:
             waiting.append(answer)
             return answer
 
-        stamp, ctime_ns = self._confirmed.get(file.path, (file.stamp, file.stamp.ctime_ns))
-        known_ctime_ns = ctime_ns if stamp == file.stamp else file.stamp.ctime_ns
+        known_ctime_ns = self._known_ctime_ns(file)
 
         def do() -> _Opening:
             return _open_and_probe(self._root, file, known_ctime_ns)
@@ -323,11 +345,20 @@ class OpenFiles:
         self._confirm(file, result.ctime_ns)
         opened = OpenFile(file, result, self)
         if opened.can_tell:
+            if len(self._local_folders) >= _MAX_LOCAL_FOLDERS:
+                self._local_folders.clear()
+            self._local_folders.add(file.path.rpartition("/")[0])
             self._keep(opened)
         for answer in waiting:
             opened.hold()
             answer.callback(opened)
         opened.release()
+
+    def _known_ctime_ns(self, file: File) -> int:
+        """The change time that the content of a file is known for."""
+        stamp = file.stamp
+        confirmed, ctime_ns = self._confirmed.get(file.path, (stamp, stamp.ctime_ns))
+        return ctime_ns if confirmed == stamp else stamp.ctime_ns
 
     def _confirm(self, file: File, ctime_ns: int) -> None:
         """Remember a change time that has nothing to do with the content."""
@@ -339,8 +370,9 @@ class OpenFiles:
 
     def _keep(self, opened: OpenFile) -> None:
         self._drop(opened.path)
+        # The oldest go soon enough; taking turns with them would gain nothing.
         if len(self._kept) >= self._max_kept:
-            self._drop(next(iter(self._kept)))
+            return
         opened.hold()
         self._kept[opened.path] = (opened, self.clock.seconds())
         self._sweep_later()

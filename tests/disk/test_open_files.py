@@ -11,7 +11,8 @@ from twisted.internet.task import Clock
 from otaserver.catalogue.stamps import FileChanged, FileRemoved
 from otaserver.disk.cached_open import CachedOpener
 from otaserver.disk.disk import DiskBusy
-from otaserver.disk.open_files import KEPT_S, OpenFile, OpenFiles
+from otaserver.disk.open_file import KEPT_S, OpenFile
+from otaserver.disk.open_files import OpenFiles
 from tests.conftest import open_descriptors
 from tests.support.trees import files_of, rewrite, scanned, write_tree
 from tests.support.worker import LateWorker
@@ -218,7 +219,7 @@ class TestThePageCache:
     ) -> None:
         opened = opening.opened()
         assert opened.is_at_hand(100, len(CONTENT) - 100)
-        monkeypatch.setattr("otaserver.disk.open_files.is_cached", lambda *_: False)
+        monkeypatch.setattr("otaserver.disk.open_file.is_cached", lambda *_: False)
         assert opened.is_at_hand(0, len(CONTENT))
         opening.clock.advance(KEPT_S)
         assert not opened.is_at_hand(0, len(CONTENT))

@@ -10,9 +10,10 @@ was rewritten, and got its old modification time back), so a thread hashes the f
 any more of it is sent.
 
 The kernel's `sendfile` can't be told not to wait, so all of what it is to send must be in
-the page cache. That was looked up at most `KEPT_S` ago, and is not looked up while the disk
-is known to hang. If the disk begins to hang, and the kernel drops these pages, both within
-that time, the reactor's thread would wait.
+the page cache. That was looked up at most `KEPT_S` ago, both ends are looked at each time,
+and nothing is looked up while the disk is known to hang. If the disk begins to hang, and the
+kernel drops some of these pages but not those at the ends, both within that time, the
+reactor's thread would wait.
 """
 
 import os
@@ -189,7 +190,11 @@ class OpenFile:
             self._cached_since_s = now_s
         first, end = offset // _BLOCK_BYTES, -(-(offset + size_bytes) // _BLOCK_BYTES)
         if self._cached.issuperset(range(first, end)):
-            return True
+            # Mostly, all of a file is dropped, or none of it.
+            last = offset + size_bytes - 1
+            if all(read_if_cached(self.descriptor, byte, 1) for byte in (offset, last)):
+                return True
+            self._cached.clear()
         start = first * _BLOCK_BYTES
         length = min(end * _BLOCK_BYTES, self.file.size_bytes) - start
         if not (

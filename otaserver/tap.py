@@ -99,7 +99,7 @@ def makeService(options: Options) -> MultiService:
         watch.on_change(packages.clear)
         routes = Routes(server, packages, encoding, options["cache-size"] // 2)
         watch.on_change(routes.clear)
-        site = _http(options, server, working, shared, routes)
+        site = _http(options, server, shared, routes)
         _serve("http", site, options, greeting, service)
     if options["ftp"]:
         factory = _ftp(options, reactor, server, working, shared)
@@ -182,16 +182,13 @@ def _events(
     return events
 
 
-def _http(
-    options: Options, server: UpdateServer, worker: Worker, shared: Shared, routes: Routes
-) -> Site:
+def _http(options: Options, server: UpdateServer, shared: Shared, routes: Routes) -> Site:
     limits = ConnectionLimits(options["max-connections"], options["max-per-address"])
     return Site(
         HTTPState(
             listener=Listener(shared, limits),
             server=server,
             routes=routes,
-            worker=worker,
             timeouts=HTTPTimeouts(
                 request_s=options["request-timeout"],
                 idle_s=options["idle-timeout"],

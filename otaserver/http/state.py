@@ -6,7 +6,6 @@ from otaserver.http.answers import date_line
 from otaserver.http.routes import Routes
 from otaserver.service import UpdateServer
 from otaserver.wire.listener import Listener
-from otaserver.worker import Worker
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +32,6 @@ class SiteState:
         listener: the time, the connections, and the record of what was served.
         server: finds what is served.
         routes: knows what each URI leads to.
-        worker: does what would block.
         timeouts: how long a client may take.
         public_url: what URLs begin with; empty for the host that a client names.
         legacy: whether heads are padded for the original client.
@@ -45,7 +43,6 @@ class SiteState:
         listener: Listener,
         server: UpdateServer,
         routes: Routes,
-        worker: Worker,
         timeouts: Timeouts,
         public_url: str,
         legacy: bool,
@@ -53,7 +50,6 @@ class SiteState:
         self.listener = listener
         self.server = server
         self.routes = routes
-        self.worker = worker
         self.timeouts = timeouts
         self.public_url = public_url
         self.legacy = legacy

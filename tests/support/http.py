@@ -298,7 +298,6 @@ class Bench:
             listener=Listener(shared, self.limits),
             server=self.server,
             routes=self.routes,
-            worker=self.worker,
             timeouts=self.timeouts,
             public_url=public_url,
             legacy=legacy,

@@ -209,7 +209,11 @@ class Request:
         if written_bytes == len(head) + len(body):
             self._finish()
         else:
-            self._channel.state.listener.unread.make_room(body)
+            # There is always room for an error, or nobody could be told that there is none.
+            if body and self._status < HTTPStatus.BAD_REQUEST:
+                self._has_begun = written_bytes > 0
+                self._channel.state.listener.unread.make_room(body)
+                self._has_begun = True
             self._begin(BytesTransfer(body, head, written_bytes), body)
 
     def _begin(self, transfer: Transfer, body: bytes = b"") -> None:

@@ -148,6 +148,37 @@ def test_a_client_that_pipelines_and_reads_nothing_takes_no_memory(served: Serve
     assert grown < 20 << 20
 
 
+def test_who_does_not_read_errors_gets_them_all_later_though_there_is_no_room(
+    tmp_path: Path,
+) -> None:
+    root = write_tree(tmp_path / "tree", {f"1.0/flash/{n:04}": b"" for n in range(1000)})
+    with (
+        running_server(root, tmp_path / "state", "--cache-size", "65536") as server,
+        contextlib.ExitStack() as stack,
+    ):
+        for _ in range(4):
+            hog = stack.enter_context(connected(server, 4096))
+            hog.sendall(b"GET /manifest.json HTTP/1.1\r\nHost: h\r\n\r\n" * 40)
+        client = stack.enter_context(connected(server, 4096))
+        count = 20_000
+        client.sendall(b"GET /nothing HTTP/1.1\r\nHost: h\r\n\r\n" * count)
+        time.sleep(1)
+        assert received_count(client, b"HTTP/1.1 404", count) == count
+
+
+def received_count(client: socket.socket, mark: bytes, count: int) -> int:
+    """Read until a mark, which must not be cut at the seams, has come so many times."""
+    seen, tail = 0, b""
+    while seen < count:
+        data = client.recv(1 << 20)
+        if not data:
+            break
+        tail += data
+        seen += tail.count(mark)
+        tail = tail[tail.rfind(mark) + len(mark) :] if mark in tail else tail[-len(mark) + 1 :]
+    return seen
+
+
 def test_slow_readers_take_no_memory(served: Server) -> None:
     before = resident_bytes(served)
     clients = [connected(served, 4096) for _ in range(100)]

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from otaserver.http.base_url import BadHost, Reached, base_url, is_from_proxy
+from otaserver.http.base_url import BadHost, Reached, base_url, is_from_proxy, parse_host
 from otaserver.http.fields import Fields
 
 
@@ -41,6 +41,9 @@ class ClientURLs:
         hosts = fields.get(b"Host", ())
         if len(hosts) > 1:
             raise BadHost("The request has more than one Host header.")
+        if authority is not None and hosts:
+            # It isn't used, but has to be one (RFC 9112, section 3.2).
+            parse_host(hosts[0])
         named = authority if authority is not None else hosts[0] if hosts else None
         is_proxied = is_from_proxy(fields)
         if (named, is_proxied) != self._host_key:

@@ -21,7 +21,7 @@ from otaserver.http.head import (
     UnknownCoding,
 )
 from otaserver.http.target import BadTarget
-from otaserver.manifest.update_request import BadUpdateRequest
+from otaserver.manifest.update_request import BadUpdateRequest, QueryTooLong
 from otaserver.mip.index import NoSuchPackage
 from otaserver.service import NothingHere, TreeAway, TreeNotReadYet
 from otaserver.wire.file_transfer import FileUnreadable
@@ -65,6 +65,7 @@ _REPLIES: Mapping[type[OTAServerError], _Reply] = MappingProxyType(
         BadTarget: _Reply(HTTPStatus.BAD_REQUEST),
         BadPath: _Reply(HTTPStatus.BAD_REQUEST),
         BadUpdateRequest: _Reply(HTTPStatus.BAD_REQUEST),
+        QueryTooLong: _Reply(HTTPStatus.REQUEST_URI_TOO_LONG),
         NothingHere: _Reply(HTTPStatus.NOT_FOUND),
         NoSuchPackage: _Reply(HTTPStatus.NOT_FOUND),
         FileRemoved: _Reply(HTTPStatus.NOT_FOUND),

@@ -27,7 +27,8 @@ _UNFINISHED_LINE = re.compile(rb"(?:%s(?: [!-~]*(?: %s)?)?)?\r?" % (_TOKEN, _UNF
 
 _TEXT = re.compile(rb"[!-~\n]")
 
-_KNOWN_CODINGS = frozenset((b"chunked", b"identity"))
+# How much of a wrong line an error quotes.
+_SHOWN_BYTES = 60
 
 
 class BadRequest(OTAServerError):
@@ -42,10 +43,16 @@ class BadRequest(OTAServerError):
 
 
 class TargetTooLong(OTAServerError):
-    """The target of a request is longer than this server accepts."""
+    """The target of a request is longer than this server accepts.
 
-    def __init__(self) -> None:
-        super().__init__(f"The target of a request may have at most {MAX_TARGET_BYTES} bytes.")
+    Args:
+        sentence: what to tell the client.
+    """
+
+    def __init__(
+        self, sentence: str = f"The target of a request may have at most {MAX_TARGET_BYTES} bytes."
+    ) -> None:
+        super().__init__(sentence)
 
 
 class HeadTooLarge(OTAServerError):
@@ -105,10 +112,11 @@ class Head(NamedTuple):
         lengths = self.fields.get(b"Content-Length")
         if codings and lengths:
             raise BadRequest("The request has a Content-Length and a Transfer-Encoding.")
-        if codings and not _KNOWN_CODINGS.issuperset(codings):
-            raise UnknownCoding
-        if b"chunked" in codings:
+        if codings == [b"chunked"]:
             raise LengthRequired
+        if codings:
+            # Also "identity", which RFC 9112 no longer has: it says nothing about the length.
+            raise UnknownCoding
         return _length(lengths) if lengths else 0
 
     @property
@@ -153,7 +161,7 @@ def parse_head(raw: bytes) -> Head:
     if len(raw) > MAX_HEAD_BYTES:
         raise HeadTooLarge
     if not _FIELDS.fullmatch(rest):
-        raise _what_is_wrong(raw)
+        raise _what_is_wrong_with_fields(rest)
     lines = rest.split(b"\r\n")
     if len(lines) > MAX_FIELDS + 1:
         raise HeadTooLarge
@@ -191,6 +199,25 @@ def _what_is_wrong(raw: bytes) -> BadRequest:
     return BadRequest()
 
 
+def _what_is_wrong_with_fields(lines: bytes) -> BadRequest:
+    """Quote the first of these lines that is no field, unless its end is what is wrong."""
+    if _has_bare_line_feed(lines):
+        return _what_is_wrong(lines)
+    good = _FIELDS.match(lines)
+    assert good is not None
+    line = lines[good.end() :].partition(b"\r\n")[0]
+    shown = line if len(line) <= _SHOWN_BYTES else line[:_SHOWN_BYTES] + b"..."
+    if line.startswith((b" ", b"\t")):
+        return BadRequest(
+            "Each header field of a request is on one line of its own, which doesn't begin with "
+            f"white space: {shown.decode('latin-1')!a}."
+        )
+    return BadRequest(
+        "The request has a line that is not a header field, a name, a colon and a value: "
+        f"{shown.decode('latin-1')!a}."
+    )
+
+
 def _has_bare_line_feed(raw: bytes) -> bool:
     return raw.count(b"\n") != raw.count(b"\r\n")
 
@@ -198,7 +225,8 @@ def _has_bare_line_feed(raw: bytes) -> bool:
 def _length(values: Sequence[bytes]) -> int:
     if len(values) > 1 or not values[0].isdigit():
         raise BadRequest("The request has no valid Content-Length.")
+    digits = values[0].lstrip(b"0") or b"0"
     # More digits than Python would parse are too large as well.
-    if len(values[0]) > len(str(MAX_BODY_BYTES)) or int(values[0]) > MAX_BODY_BYTES:
+    if len(digits) > len(str(MAX_BODY_BYTES)) or int(digits) > MAX_BODY_BYTES:
         raise BodyTooLarge
-    return int(values[0])
+    return int(digits)

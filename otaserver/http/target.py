@@ -4,8 +4,9 @@ import re
 from typing import NamedTuple
 from urllib.parse import unquote_to_bytes
 
-from otaserver.catalogue.paths import TreePath, split_path
+from otaserver.catalogue.paths import MAX_PATH_BYTES, TreePath, split_path
 from otaserver.errors import OTAServerError
+from otaserver.http.head import TargetTooLong
 
 _BAD_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 _ESCAPED_SLASH = re.compile(rb"%2[Ff]")
@@ -43,6 +44,7 @@ def parse_target(raw: bytes) -> Target:
     Raises:
         BadTarget: it is neither a path nor an absolute URL, or contains a malformed
             escape.
+        TargetTooLong: its path is too long.
         otaserver.catalogue.paths.BadPath: the path in it is malformed.
     """
     authority = None
@@ -58,4 +60,7 @@ def parse_target(raw: bytes) -> Target:
         raise BadTarget("The path has a % that is not followed by two hexadecimal digits.")
     if _ESCAPED_SLASH.search(path):
         raise BadTarget("The path contains an escaped slash.")
-    return Target(split_path(unquote_to_bytes(path)), query, authority)
+    decoded = unquote_to_bytes(path)
+    if len(decoded) > MAX_PATH_BYTES:
+        raise TargetTooLong(f"The path is longer than {MAX_PATH_BYTES} bytes.")
+    return Target(split_path(decoded), query, authority)

@@ -27,6 +27,13 @@ class BadUpdateRequest(OTAServerError):
     """A device's request is malformed; the sentence is for whoever wrote its software."""
 
 
+class QueryTooLong(BadUpdateRequest):
+    """A device's request is longer than this server accepts."""
+
+    def __init__(self) -> None:
+        super().__init__(f"The query is longer than {MAX_QUERY_BYTES} bytes.")
+
+
 @dataclass(frozen=True, slots=True)
 class UpdateRequest:
     """What a device says when it asks for its manifest.
@@ -79,11 +86,12 @@ def parse_update_request(query: bytes) -> UpdateRequest:
         What it says.
 
     Raises:
-        BadUpdateRequest: it is too long, or a known field in it is repeated,
+        QueryTooLong: it is too long.
+        BadUpdateRequest: a known field in it is repeated,
             too long, not UTF-8, or malformed.
     """
     if len(query) > MAX_QUERY_BYTES:
-        raise BadUpdateRequest(f"The query is longer than {MAX_QUERY_BYTES} bytes.")
+        raise QueryTooLong
     known: dict[str, str] = {}
     for name, value in _known_fields(query):
         if name in known:

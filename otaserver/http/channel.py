@@ -55,6 +55,7 @@ from otaserver.http.state import SiteState
 from otaserver.wire.addresses import unmapped
 from otaserver.wire.connections import Admission
 from otaserver.wire.events import Served
+from otaserver.wire.half_close import pass_on_half_close
 from otaserver.wire.limits import TooManyConnections
 from otaserver.wire.outgoing import Outgoing
 from otaserver.wire.stall import StallDetector
@@ -117,6 +118,7 @@ class Channel(Protocol):
         self.urls = ClientURLs(transport, self.isSecure(), self.state.public_url)
         self.outgoing = Outgoing(transport, standing_producer=self)
         read_little(transport)
+        pass_on_half_close(transport, self)
         if ITCPTransport.providedBy(transport):
             transport.setTcpNoDelay(True)
         admission = self.state.listener.connections.add(self)

@@ -179,6 +179,25 @@ def received_count(client: socket.socket, mark: bytes, count: int) -> int:
     return seen
 
 
+@pytest.mark.parametrize("path", ["/1.0.1/flash/main.py", "/firmware_1.0.2.bin"])
+def test_a_client_that_closes_its_half_gets_all_behind_the_proxy_protocol_too(
+    tmp_path: Path, path: str
+) -> None:
+    root = write_tree(tmp_path / "tree", {**SMALL_TREE, "firmware_1.0.2.bin": LARGE})
+    endpoint = f"haproxy:tcp:0:interface={LOOPBACK}"
+    with (
+        running_server(root, tmp_path / "state", "--http", endpoint) as server,
+        connected(server) as client,
+    ):
+        client.sendall(b"PROXY TCP4 192.0.2.1 192.0.2.2 1000 80\r\n")
+        client.sendall(f"GET {path} HTTP/1.1\r\nHost: h\r\n\r\n".encode())
+        client.shutdown(socket.SHUT_WR)
+        data = b"".join(iter(lambda: client.recv(1 << 20), b""))
+    (answer,) = parse_responses(data)
+    assert answer.status == 200
+    assert answer.body == (LARGE if path.endswith(".bin") else (root / path[1:]).read_bytes())
+
+
 def test_slow_readers_take_no_memory(served: Server) -> None:
     before = resident_bytes(served)
     clients = [connected(served, 4096) for _ in range(100)]

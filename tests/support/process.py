@@ -18,7 +18,7 @@ PROJECT = Path(__file__).resolve().parents[2]
 LOOPBACK = "127.0.0.1"
 START_TIMEOUT_S = 30.0
 
-_STARTING = re.compile(r"(?P<factory>\w+)( \(TLS\))? starting on (?P<port>\d+)$")
+_STARTING = re.compile(r"(?P<factory>\w+)( \(\w+\))? starting on (?P<port>\d+)$")
 _FIRST_SCAN = "/ offers "
 
 

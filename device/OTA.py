@@ -4,13 +4,16 @@ import gc
 import sys
 
 from ota_errors import LinkError, StateError, StorageError
-from ota_recovery import NONE, VERSION_RECORD, Recovery
+from ota_files import NONE, VERSION_RECORD
+from ota_journal import Journal
 
 FIRST_WAIT_MS = 1000
 LONGEST_WAIT_MS = 60000
 PARTS = (
-    "ota_manifest", "ota_json", "ota_draft", "ota_rules", "ota_store", "ota_fetch", "ota_journal",
+    "ota_manifest", "ota_json", "ota_draft", "ota_rules", "ota_store", "ota_fetch", "ota_aside",
+    "ota_commit", "ota_ending",
 )  # fmt: skip
+TRANSPORTS = ("ota_http", "ota_ftp", "ota_socket")
 
 
 class OTA:
@@ -65,7 +68,7 @@ class OTA:
         self.trial_boots = trial_boots
         self.skip_firmware = skip_firmware
         self.manifest_limit_bytes = manifest_limit_bytes
-        self._recovery = Recovery(board, log)
+        self._journal = Journal(board, log)
 
     def connect(self):
         """Make the server reachable; called before each update. LinkError if that fails."""
@@ -88,6 +91,9 @@ class OTA:
     def close(self):
         """Release whatever ``open`` keeps between calls."""
 
+    def _rest(self):
+        """Free the memory of whatever ``open`` needs, which is loaded again then."""
+
     def update(self, again=False):
         """Install the release that the server offers, then reset; False if there is none.
 
@@ -103,7 +109,9 @@ class OTA:
         if not self._stored(self._prepare, again):
             return False
         try:
-            self._recovery.install()
+            from ota_replay import Recovery
+
+            Recovery(self._journal).install()
         finally:
             # Whatever happened, the next boot carries on, with all memory free.
             self.board.reset()
@@ -112,14 +120,30 @@ class OTA:
         """Keep the release on trial; False if there is none. Call this once the app works."""
         if self._settle() != "trial":
             return False
-        self._stored(self._recovery.confirm)
+        self._stored(self._confirm)
         return True
+
+    def _confirm(self):
+        journal = self._journal
+        if not journal.firmware_runs():
+            self._recover()  # switches to it, and resets
+        if journal.new_slot != NONE:
+            self.board.keep_slot()
+        from ota_ending import end
+
+        end(journal, "installed", "")
+        _unload("ota_ending")
+        # What is loaded of it was there at boot, and may be of another release.
+        alarm = sys.modules.get("ota_alarm")
+        if alarm:
+            alarm.cancel()
 
     def rollback(self):
         """Roll back the release on trial, then reset. StateError if there is none."""
         if self._settle() != "trial":
             raise StateError("no release is on trial, so there is nothing to roll back")
-        self._stored(self._recovery.go_back, "requested")
+        self._stored(self._journal.note, "back", "requested")
+        self._stored(self._recover)
         self.board.reset()
 
     def outcome(self):
@@ -127,13 +151,13 @@ class OTA:
 
         The result is "installed" or "rolled back".
         """
-        return self._recovery.outcome()
+        return self._journal.outcome()
 
     def versions(self):
         """Return (files, firmware): the installed versions, each None if unknown."""
         found = {}
         try:
-            with open(self._recovery.absolute(VERSION_RECORD), "r") as record:
+            with open(self._journal.absolute(VERSION_RECORD), "r") as record:
                 for line in record:
                     pair = line.split("=", 1)
                     found[pair[0].strip()] = pair[-1].strip().strip("'\"")
@@ -153,16 +177,25 @@ class OTA:
         wait_ms = min(FIRST_WAIT_MS << failures, LONGEST_WAIT_MS)
         # Jitter, from half to all of it: a fleet that lost its server must not return at once.
         wait_ms = wait_ms // 2 + wait_ms * self.board.random_byte() // 512
-        self._recovery.log("{}; next attempt in {} ms".format(error, wait_ms))
+        self._journal.log("{}; next attempt in {} ms".format(error, wait_ms))
         self.close()
         self.board.sleep_ms(max(wait_ms, error.retry_after_s * 1000))
 
     def _settle(self):
         """Finish an interrupted update if boot.py has not; return the state."""
-        state = self._stored(self._recovery.state)
-        if state in ("idle", "trial"):
-            return state
-        return self._stored(self._recovery.at_boot)
+        state = self._stored(self._journal.state)
+        if state not in ("idle", "trial"):
+            state = self._stored(self._recover)
+            if state not in ("idle", "trial"):
+                raise StorageError("an update was interrupted, and can't be completed now")
+        return state
+
+    def _recover(self):
+        """Have recovery go on with the update; return the state unless the device resets."""
+        from ota_recovery import recover
+
+        recover(board=self.board, log=self._journal.log, trial_s=0)
+        return self._journal.state()
 
     def _stored(self, action, *arguments):
         try:
@@ -182,10 +215,10 @@ class OTA:
             version, previous_version, record, firmware, fetch_bytes = work
             self._store(record)
             slots = self._fetch(firmware, fetch_bytes)
-            from ota_journal import write_journal
+            from ota_commit import write_journal
 
-            header = ("ota 1", version, previous_version, str(self.trial_boots))
-            write_journal(self._recovery, header + slots + self._roots)
+            versions = version, previous_version
+            write_journal(self._journal, versions, self.trial_boots, slots, self._roots)
             return True
         finally:
             _unload(*PARTS)
@@ -194,44 +227,47 @@ class OTA:
     def _plan(self, again):
         from ota_manifest import read_manifest
 
-        plan = read_manifest(self, self._recovery)
+        plan = read_manifest(self, self._journal)
         del read_manifest
         _unload("ota_manifest", "ota_json")
+        self._rest()
         if plan is None:
             return None
         from ota_draft import Draft
 
-        work = Draft(self, self._recovery, plan).make(self.versions(), again)
-        _unload("ota_draft", "ota_rules")
+        work = Draft(self, self._journal, plan).make(self.versions(), again)
+        _unload("ota_draft", "ota_rules", "ota_ending")
         return work
 
     def _store(self, record):
         from ota_store import Store
 
-        store = Store(self._recovery)
+        store = Store(self._journal)
         store.check_space()
         store.keep_old()
         store.keep_record(record)
-        _unload("ota_store")
+        _unload("ota_store", "ota_aside")
 
     def _fetch(self, firmware, fetch_bytes):
         """Return the names of the new firmware's slot and of the running one."""
         from ota_fetch import Fetch
 
-        fetch = Fetch(self, self._recovery, fetch_bytes)
+        fetch = Fetch(self, self._journal, fetch_bytes)
         fetch.files()
         slots = fetch.firmware(*firmware) if firmware else (NONE, NONE)
-        _unload("ota_fetch")
+        _unload("ota_fetch", "ota_sink")
+        self._rest()
         return slots
 
 
 class _WiFi(OTA):
     """The Wi-Fi connection, shared by WiFiOTA and FTPOTA."""
 
-    def __init__(self, ssid, password, ip, port, **options):
+    def __init__(self, ssid, password, **options):
         super().__init__(**options)
         self._network = (ssid, password)
-        self._client = None
+        # Now, so that invalid arguments are refused, and a device loads only what it uses.
+        self._client = self._make_client()
 
     def connect(self):
         """Join the Wi-Fi network; LinkError if that fails."""
@@ -242,11 +278,22 @@ class _WiFi(OTA):
 
     def open(self, path, offset):
         """See OTA.open."""
+        if self._client is None:
+            self._client = self._make_client()
         return self._client.open(path, offset)
 
     def close(self):
         """Close the connection that is kept between requests."""
-        self._client.close()
+        if self._client:
+            self._client.close()
+
+    def _rest(self):
+        self.close()
+        self._client = None
+        _unload(*TRANSPORTS)
+
+    def _make_client(self):
+        raise NotImplementedError
 
 
 class WiFiOTA(_WiFi):
@@ -260,11 +307,13 @@ class WiFiOTA(_WiFi):
     """
 
     def __init__(self, ssid, password, ip, port, **options):
-        super().__init__(ssid, password, ip, port, **options)
-        # Imported here so that a device loads only the transport it uses.
+        self._server = (ip, port)
+        super().__init__(ssid, password, **options)
+
+    def _make_client(self):
         from ota_http import HTTP
 
-        self._client = HTTP(ip, port, self.timeout_s, self.board)
+        return HTTP(*self._server, timeout_s=self.timeout_s, board=self.board)
 
 
 class FTPOTA(_WiFi):
@@ -279,10 +328,13 @@ class FTPOTA(_WiFi):
     """
 
     def __init__(self, ssid, password, ip, port, user="anonymous", login_password="", **options):
-        super().__init__(ssid, password, ip, port, **options)
+        self._server = (ip, port, user, login_password)
+        super().__init__(ssid, password, **options)
+
+    def _make_client(self):
         from ota_ftp import FTP
 
-        self._client = FTP(ip, port, user, login_password, self.timeout_s, self.board)
+        return FTP(*self._server, timeout_s=self.timeout_s, board=self.board)
 
 
 def _unload(*names):

@@ -11,7 +11,7 @@ except ImportError:
     import uhashlib as hashlib
 
 from ota_errors import IntegrityError, LinkError
-from ota_recovery import NONE
+from ota_files import NONE
 from ota_sink import FileSink
 
 # The most that ota_write takes on a Pycom, and one block of an ESP32's slot.

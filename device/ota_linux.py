@@ -8,7 +8,7 @@ import os
 import time
 
 from ota_board import MicroPythonBoard, check_image_start
-from ota_recovery import exists
+from ota_files import exists
 
 SLOT_BYTES = 4194304
 SLOTS = ("slot0", "slot1")
@@ -43,11 +43,11 @@ class LinuxBoard(MicroPythonBoard):
         """Do nothing: whatever started the application supervises it."""
 
     def running_slot(self):
-        """See ota_recovery.Board.running_slot."""
+        """See ota_ports.Board.running_slot."""
         return self._running
 
     def boot_slot(self, name):
-        """See ota_recovery.Board.boot_slot."""
+        """See ota_ports.Board.boot_slot."""
         with open(self._folder + "/boot", "w") as chosen:
             chosen.write(name)
 

@@ -7,8 +7,8 @@ library's own folder is written to.
 import os
 
 from ota_errors import LinkError, ManifestError
+from ota_files import FOLDER, NONE, exists, remove
 from ota_json import JSONReader
-from ota_recovery import FOLDER, NONE, exists, remove
 
 BUFFER_BYTES = 512
 EIO = 5
@@ -17,7 +17,7 @@ LISTS = ("delete", "new", "update")
 UNQUOTED = "-._~"
 
 
-def read_manifest(ota, recovery):
+def read_manifest(ota, journal):
     """Request the manifest and write its lists to the file ``.ota/manifest``.
 
     That file has one tab-separated line per entry: path, SHA-256, size in bytes, URL. NONE
@@ -25,13 +25,13 @@ def read_manifest(ota, recovery):
 
     Args:
         ota: the OTA that is updating.
-        recovery: its Recovery.
+        journal: its Journal.
 
     Returns (version, previous version or None, firmware, spans), or None if there is nothing
     to do. firmware is None or [SHA-256, size, URL, version], all strings; spans are the
     (start, end) of each list in the file, as offsets in bytes. Raises OTAError.
     """
-    _begin(recovery)
+    _begin(journal)
     path = _path_to_ask(ota)
     buf = bytearray(BUFFER_BYTES)
     failures = 0
@@ -40,7 +40,7 @@ def read_manifest(ota, recovery):
             stream = ota.open(path, 0)
             try:
                 reader = JSONReader(stream, buf, ota.manifest_limit_bytes)
-                with open(recovery.folder + "/manifest", "wb") as lists:
+                with open(journal.folder + "/manifest", "wb") as lists:
                     return _read(reader, lists)
             finally:
                 stream.close()
@@ -49,24 +49,24 @@ def read_manifest(ota, recovery):
             ota.wait_to_retry(failures, error)
 
 
-def _begin(recovery):
+def _begin(journal):
     """Create the folders and remove a stale journal; stored contents stay. Only when idle."""
-    for root in recovery.board.roots.values():
+    for root in journal.board.roots.values():
         if (root == "" or exists(root)) and not exists(root + "/" + FOLDER):
             os.mkdir(root + "/" + FOLDER)
-    remove(recovery.journal)
-    if not exists(recovery.folder + "/outcome"):
+    remove(journal.path)
+    if not exists(journal.folder + "/outcome"):
         # Created now: a new name after the journal is written could be lost by FAT.
-        open(recovery.folder + "/outcome", "w").close()
+        open(journal.folder + "/outcome", "w").close()
     try:
-        open(recovery.folder + "/manifest", "wb").close()
+        open(journal.folder + "/manifest", "wb").close()
     except OSError as error:
         if error.args[0] != EIO:
             raise
         # FAT has left the file with a broken cluster chain; it can't be opened any more.
-        from ota_journal import move_aside
+        from ota_commit import move_aside
 
-        move_aside(recovery.board.roots["flash"])
+        move_aside(journal.board.roots["flash"])
 
 
 def _path_to_ask(ota):

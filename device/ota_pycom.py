@@ -3,7 +3,7 @@
 import pycom
 from ota_board import MicroPythonBoard, check_image_start
 from ota_errors import FirmwareError
-from ota_recovery import Pycom
+from ota_ports import Pycom
 
 # ota_write does not check bounds; other partitions follow the slot.
 SLOT_BYTES_4MB = 1757184
@@ -41,7 +41,7 @@ class PycomBoard(Pycom, MicroPythonBoard):
         return self._slot
 
     def boot_slot(self, name):
-        """See ota_recovery.Board.boot_slot."""
+        """See ota_ports.Board.boot_slot."""
         if self._slot and self._slot.name == name:
             self._switched = True
             pycom.ota_finish()

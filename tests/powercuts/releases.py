@@ -4,8 +4,10 @@ import hashlib
 
 FIRMWARE = b"\xe9" + b"firmware 1.0.1 " * 4700
 MODULES = (
-    "OTA", "ota_board", "ota_boot", "ota_draft", "ota_errors", "ota_fetch", "ota_journal",
-    "ota_json", "ota_manifest", "ota_recovery", "ota_rules", "ota_sink", "ota_store",
+    "OTA", "ota_alarm", "ota_aside", "ota_board", "ota_boot", "ota_commit", "ota_draft",
+    "ota_ending", "ota_errors", "ota_fetch", "ota_files", "ota_journal", "ota_json",
+    "ota_manifest", "ota_ports", "ota_recovery", "ota_replay", "ota_rules", "ota_sink",
+    "ota_store",
 )  # fmt: skip
 BOOT_PY = b"import ota_boot\nota_boot.run()\n"
 # main.py of every release; what it starts depends on the scenario.
@@ -46,7 +48,7 @@ def full_releases(library: dict[str, bytes]) -> tuple[dict[str, bytes], dict[str
         "sd/added/leaf.txt": b"leaf\n",
     }
     new.update(library)
-    for name in ("ota_recovery", "OTA"):
+    for name in ("ota_recovery", "ota_journal", "OTA"):
         new["flash/lib/" + name + ".py"] += b"# new\n"
     return old, new
 

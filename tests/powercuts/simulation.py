@@ -367,7 +367,7 @@ class Device:
     def _application(self, ota: OTA) -> bool:
         """What main.py does in each scenario; true once the update has come to its end."""
         outcome = ota.outcome()
-        state = ota._recovery.state()
+        state = ota._journal.state()
         if outcome and state == "idle":
             self.outcome = outcome[0]
             if self.tree != self._expected(outcome[0]):

@@ -5,6 +5,8 @@ set up. So the journal has a note before, ``arming``, and one after, ``armed``. 
 missing, no alarm is set in this trial any more, and that boot doesn't count (see ota_replay).
 """
 
+import sys
+
 from ota_files import exists
 
 # Keeps timers referenced: some ports would collect them, and no alarm would go off.
@@ -46,27 +48,43 @@ def _note(journal, name):
         journal.log("update: {}".format(error))
 
 
-def start_timer(numbers, delay_s, callback):
+def start_timer(delay_s, callback):
     """Start the first timer that works; OSError if none does.
 
     Args:
-        numbers: of the timers to try.
         delay_s: delay in seconds.
         callback: function without arguments.
     """
     from machine import Timer
 
-    for number in numbers:
+    for number in _numbers(Timer):
         try:
             timer = Timer(number)
             timer.init(
                 mode=Timer.ONE_SHOT, period=delay_s * 1000, callback=lambda timer: callback()
             )
-        except (ValueError, OSError):
+        except Exception:
             continue  # the chip doesn't have it
         ALARMS.append(timer)
         return
     raise OSError("this board has no timer for it")
+
+
+def _numbers(Timer):
+    """Return the numbers of the timers to try.
+
+    Timer(-1) is virtual, and nothing else has it. But on an ESP32 up to MicroPython 1.24, it is
+    hardware timer 3: an application's Timer(-1) or Timer(3) would silently replace the
+    alarm, and on chips with one timer in each group, 3 is none, which crashes some
+    versions. There, 2 is in each chip with two groups, and 0 in any chip.
+    """
+    try:
+        # A timer that exists is handed out again; to make one does nothing to the hardware.
+        hardware = Timer(-1) is Timer(3)
+    except Exception:
+        hardware = False
+    old = sys.platform == "esp32" and sys.implementation[1] < (1, 25)
+    return (2, 0) if hardware or old else (-1, 2, 0)
 
 
 def cancel():

@@ -10,7 +10,6 @@ import os
 import time
 
 import ota_ports
-from ota_errors import FirmwareError
 
 POLL_MS = 100
 SLICE_MS = 1000
@@ -86,12 +85,3 @@ def find_board():
 
         return Esp32Board()
     return MicroPythonBoard()
-
-
-def check_image_start(data):
-    """Raise FirmwareError unless ``data`` begins like an ESP-IDF application image.
-
-    Source: "App Image Format" in the ESP-IDF Programming Guide.
-    """
-    if data[0] != 0xE9:
-        raise FirmwareError("the firmware is not an application image: its first byte isn't 0xE9")

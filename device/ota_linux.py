@@ -7,7 +7,7 @@ which names the slot to boot from.
 import os
 import time
 
-from ota_board import MicroPythonBoard, check_image_start
+from ota_board import MicroPythonBoard
 from ota_files import exists
 
 SLOT_BYTES = 4194304
@@ -95,23 +95,24 @@ class _FileSlot:
 
     def __init__(self, name, sink):
         self.name = name
-        self._begun = False
+        from ota_image import check_part  # only when needed, to save memory
+
+        self._check = check_part
+        self._written_bytes = 0
         self._sink = sink
         self.restart = sink.restart
         self.close = sink.close
 
     def resume(self, buf, limit_bytes, update_hash):
         """See FileSink.resume."""
-        size = self._sink.resume(buf, limit_bytes, update_hash)
-        self._begun = size > 0
-        return size
+        self._written_bytes = self._sink.resume(buf, limit_bytes, update_hash)
+        return self._written_bytes
 
     def write(self, data):
         """Append ``data``; FirmwareError if it is no image."""
-        if not self._begun:
-            check_image_start(data)
-            self._begun = True
+        self._check(data, self._written_bytes)
         self._sink.write(data)
+        self._written_bytes += len(data)
 
     def check(self):
         """Do nothing: the SHA-256 has been checked."""

@@ -56,8 +56,14 @@ class Board:
         """
         from ota_alarm import start_timer
 
-        # A virtual timer, else the last one that the chip has.
-        start_timer((-1, 3, 1), delay_s, callback)
+        start_timer(delay_s, callback)
+
+
+# What set_boot says, from esp_err.h and esp_ota_ops.h of ESP-IDF.
+REFUSALS = {
+    -261: "the partition table has no slots for updates",
+    -5379: "the bootloader finds the image invalid",
+}
 
 
 class Esp32(Board):
@@ -78,7 +84,11 @@ class Esp32(Board):
         """See Board.boot_slot; set_boot validates the image."""
         from esp32 import Partition
 
-        Partition.find(Partition.TYPE_APP, label=name)[0].set_boot()
+        try:
+            Partition.find(Partition.TYPE_APP, label=name)[0].set_boot()
+        except OSError as error:
+            why = REFUSALS.get(error.args[0], "it can't be selected")
+            raise OSError("{}: {} ({})".format(name, why, error.args[0]))
 
     def keep_slot(self):
         """Cancel the bootloader's rollback."""

@@ -1,7 +1,7 @@
 """Pycom boards: firmware through ``pycom``, and Pycom's own WLAN class."""
 
 import pycom
-from ota_board import MicroPythonBoard, check_image_start
+from ota_board import MicroPythonBoard
 from ota_errors import FirmwareError
 from ota_ports import Pycom
 
@@ -54,20 +54,22 @@ class _PycomSlot:
 
     def __init__(self, name):
         self.name = name
-        self._started = False
+        self._written_bytes = 0
 
     def resume(self, buf, limit_bytes, update_hash):
         """Start over and return 0."""
+        from ota_image import check_part  # only when needed, to save memory
+
+        self._check = check_part
         pycom.ota_start()
-        self._started = False
+        self._written_bytes = 0
         return 0
 
     def write(self, data):
         """Write up to 4096 bytes; FirmwareError if it is no image."""
-        if not self._started:
-            check_image_start(data)
-            self._started = True
+        self._check(data, self._written_bytes)
         pycom.ota_write(data)
+        self._written_bytes += len(data)
 
     def restart(self):
         """Do nothing: resume starts over."""

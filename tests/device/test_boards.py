@@ -6,7 +6,7 @@ import pytest
 
 from tests.support.board import BOOT_PY, IMAGE, OLD_IMAGE, SimulatedBoard
 from tests.support.device import LIBRARY, Boot
-from tests.support.esp_image import esp_image
+from tests.support.esp_image import esp_image, full_flash_image
 from tests.support.raw_servers import CLOSE, RESET
 
 pytestmark = pytest.mark.real
@@ -238,7 +238,7 @@ def test_esp32_whose_slot_holds_no_image_goes_back(esp32: SimulatedBoard) -> Non
     assert "set_boot ota_1" not in boot.all("board")
     boots = esp32.start_until_idle()
     assert boots[-1].last("slot") == "ota_0"
-    esp32.is_old_again("install failed: -5379")
+    esp32.is_old_again("install failed: ota_1: the bootloader finds the image invalid (-5379)")
 
 
 @pytest.mark.parametrize("slots", ["factory", "ota_0"])
@@ -336,3 +336,25 @@ def test_hashes_are_as_strict_as_on_a_pycom(meter: SimulatedBoard, what: str) ->
 def test_boot_py_needs_two_lines() -> None:
     lines = [line for line in BOOT_PY.decode().splitlines() if line and line[0] != "#"]
     assert lines == ["import ota_boot", "ota_boot.run()"]
+
+
+@pytest.mark.parametrize("kind", ["pycom", "esp32"])
+@pytest.mark.parametrize("table_offset", [0x7000, 0x8000])
+def test_an_image_of_the_whole_flash_is_refused(
+    tmp_path: Path, kind: str, table_offset: int
+) -> None:
+    board = SimulatedBoard(tmp_path, kind)
+    with board.server(full_flash_image(table_offset, table_offset + 0x8000)) as server:
+        boot = board.start(server.port)
+    assert "an image of the whole flash, with a partition table" in why_not(boot)
+    assert board.tree() == board.old
+    assert board.start().last("slot") in ("Factory", "ota_0")
+
+
+def test_esp32_refuses_an_image_for_another_chip(esp32: SimulatedBoard) -> None:
+    image = bytearray(IMAGE)
+    image[12] = 5
+    with esp32.server(bytes(image)) as server:
+        boot = esp32.start(server.port)
+    assert why_not(boot) == "the firmware is for chip 5, this is chip 0"
+    assert esp32.file("ota_1") == b""

@@ -3,7 +3,7 @@
 import hashlib
 import os
 
-FIRMWARE = b"\xe9" + b"firmware 1.0.1 " * 4700
+FIRMWARE = b"\xe9" + bytes(23) + b"firmware 1.0.1 " * 4700
 # Of the library, what a device with a transport of its own doesn't need.
 ELSEWHERE = ("ota_ftp.py", "ota_http.py", "ota_linux.py", "ota_roots.py", "ota_socket.py")
 BOARDS = ("ota_esp32.py", "ota_pycom.py")

@@ -230,7 +230,6 @@ class OTA:
         plan = read_manifest(self, self._journal)
         del read_manifest
         _unload("ota_manifest", "ota_json")
-        self._rest()
         if plan is None:
             return None
         from ota_draft import Draft
@@ -255,7 +254,7 @@ class OTA:
         fetch = Fetch(self, self._journal, fetch_bytes)
         fetch.files()
         slots = fetch.firmware(*firmware) if firmware else (NONE, NONE)
-        _unload("ota_fetch", "ota_sink")
+        _unload("ota_fetch", "ota_sink", "ota_image")
         self._rest()
         return slots
 

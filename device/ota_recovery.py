@@ -32,7 +32,7 @@ def recover(board=None, log=None, **options):
     Args:
         board: a Board, see ota_ports; None to detect it.
         log: called with each message, one line of text.
-        options: ``trial_s`` and ``roots``, see ota_replay.recover.
+        options: ``trial_s``, see ota_replay.recover.
 
     Returns "idle", "trial" while a release is waiting for confirm(), or "failed" if the
     application has to start although the update could not be continued.

@@ -157,7 +157,7 @@ class Recovery:
             pass  # not empty
 
 
-def recover(board=None, log=None, trial_s=TRIAL_S, roots=None):
+def recover(board=None, log=None, trial_s=TRIAL_S):
     """Continue an update that a reset interrupted.
 
     Args:
@@ -165,8 +165,6 @@ def recover(board=None, log=None, trial_s=TRIAL_S, roots=None):
         log: called with each message, one line of text.
         trial_s: seconds after which the device resets unless the release on trial has been
             confirmed; 0 for never.
-        roots: those given to OTA; not needed, as an update keeps its own in the journal, and
-            uses them even if these differ, which is logged.
 
     Returns "idle", or "trial" while a release is waiting for confirm(). Any error is raised,
     with the alarm set if possible: the device has to try again in the end.
@@ -176,12 +174,7 @@ def recover(board=None, log=None, trial_s=TRIAL_S, roots=None):
 
         board = find_board()
     journal = Journal(board, log)
-    state = None
     try:
-        if roots and journal.state() != "idle":
-            for name in roots:
-                if journal.roots.get(name) != roots[name]:
-                    journal.log("update: {} is not where boot.py says".format(name))
         state = Recovery(journal).at_boot()
     except Exception:
         # Not "finally": in a simulation, a reset is an exception.

@@ -92,7 +92,7 @@ class OTA:
         """Release whatever ``open`` keeps between calls."""
 
     def _rest(self):
-        """Free the memory of whatever ``open`` needs, which is loaded again then."""
+        """Free the memory of whatever ``open`` needs; the update needs it no more."""
 
     def update(self, again=False):
         """Install the release that the server offers, then reset; False if there is none.

@@ -96,7 +96,11 @@ class Journal:
             line = lines.readline()
 
     def count(self, name):
-        """Return how many notes of a kind there are."""
+        """Return how many notes of a kind there are.
+
+        Args:
+            name: kind of note.
+        """
         return self.notes.get(name, 0)
 
     def note(self, name, text=""):

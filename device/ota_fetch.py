@@ -11,7 +11,7 @@ except ImportError:
     import uhashlib as hashlib
 
 from ota_errors import IntegrityError, LinkError
-from ota_recovery import NONE
+from ota_files import NONE
 from ota_sink import FileSink
 
 # A connection that brought this much before it failed resets the count of failures.

@@ -4,8 +4,7 @@ import gc
 import sys
 
 from ota_errors import StateError, StorageError
-from ota_files import NONE, VERSION_RECORD
-from ota_journal import Journal
+from ota_files import NONE, VERSION_RECORD, Layout, exists
 
 # The modules, without "ota_", that are loaded when needed and unloaded soon after: those for
 # the network, and the steps of an update.
@@ -60,13 +59,13 @@ class OTA:
         self.board = board
         self.product = product
         self.device = device
+        self.log = log
         self.progress = progress or _no_progress
         self.timeout_s = timeout_s
         self.attempts = attempts
         self.trial_boots = trial_boots
         self.skip_firmware = skip_firmware
         self.manifest_limit_bytes = manifest_limit_bytes
-        self._journal = Journal(board, log)
 
     def connect(self):
         """Make the server reachable; called before each update and before each retry.
@@ -105,27 +104,29 @@ class OTA:
 
         Raises OTAError; the old release is then untouched.
         """
-        if self._settle() == "trial":
+        if self._settle():
             raise StateError("an update is on trial: confirm it or roll it back first")
-        if not self._stored(self._prepare, again):
+        _unload("journal")
+        journal = self._stored(self._prepare, again)
+        if journal is None:
             return False
         try:
             from ota_replay import Recovery
 
-            Recovery(self._journal).install()
+            Recovery(journal).install()
         finally:
             # Whatever happened, the next boot carries on, with all memory free.
             self.board.reset()
 
     def confirm(self):
         """Keep the release on trial; False if there is none. Call this once the app works."""
-        if self._settle() != "trial":
+        journal = self._settle()
+        if journal is None:
             return False
-        self._stored(self._confirm)
+        self._stored(self._confirm, journal)
         return True
 
-    def _confirm(self):
-        journal = self._journal
+    def _confirm(self, journal):
         if not journal.firmware_runs():
             self._recover()  # switches to it, and resets
         if journal.new_slot != NONE:
@@ -133,7 +134,7 @@ class OTA:
         from ota_ending import end
 
         end(journal, "installed", "")
-        _unload("ending")
+        _unload("ending journal")
         # What is loaded of it was there at boot, and may be of another release.
         alarm = sys.modules.get("ota_alarm")
         if alarm:
@@ -141,9 +142,10 @@ class OTA:
 
     def rollback(self):
         """Roll back the release on trial, then reset. StateError if there is none."""
-        if self._settle() != "trial":
+        journal = self._settle()
+        if journal is None:
             raise StateError("no release is on trial, so there is nothing to roll back")
-        self._stored(self._journal.note, "back", "requested")
+        self._stored(journal.note, "back", "requested")
         self._stored(self._recover)
         self.board.reset()
 
@@ -152,7 +154,7 @@ class OTA:
 
         The result is "installed" or "rolled back".
         """
-        return self._journal.outcome()
+        return self._layout().outcome()
 
     def versions(self):
         """Return (files, firmware): the installed versions, each None if unknown."""
@@ -163,7 +165,7 @@ class OTA:
         """Return the version record: VERSION, FIRMWARE_VERSION and RELEASE, as far as known."""
         found = {}
         try:
-            with open(self._journal.absolute(VERSION_RECORD), "r") as record:
+            with open(self._layout().absolute(VERSION_RECORD), "r") as record:
                 for line in record:
                     pair = line.split("=", 1)
                     found[pair[0].strip()] = pair[-1].strip().strip("'\"")
@@ -185,25 +187,33 @@ class OTA:
         _unload("")
         from ota_retry import wait_to_retry
 
-        failures = wait_to_retry(self, self._journal.log, failures, error)
+        failures = wait_to_retry(self, self._layout().log, failures, error)
         _unload("")
         return failures
 
     def _settle(self):
-        """Finish an interrupted update if boot.py has not; return the state."""
-        state = self._stored(self._journal.state)
+        """Finish an update that boot.py has not; return the Journal of a trial, else None."""
+        if not exists(self._layout().path):
+            return None
+        from ota_journal import Journal  # only now, to save memory
+
+        journal = Journal(self.board, self.log)
+        state = self._stored(journal.state)
         if state not in ("idle", "trial"):
-            state = self._stored(self._recover)
+            self._stored(self._recover)
+            state = self._stored(journal.state)
             if state not in ("idle", "trial"):
                 raise StorageError("an update was interrupted, and can't be completed now")
-        return state
+        return journal if state == "trial" else None
 
     def _recover(self):
-        """Have recovery go on with the update; return the state unless the device resets."""
+        """Have recovery go on with the update; returns only if the device does not reset."""
         from ota_recovery import recover
 
-        recover(board=self.board, log=self._journal.log, trial_s=0)
-        return self._journal.state()
+        recover(board=self.board, log=self.log, trial_s=0)
+
+    def _layout(self):
+        return Layout(self.board, self.log)
 
     def _stored(self, action, *arguments):
         try:
@@ -212,13 +222,13 @@ class OTA:
             raise StorageError("a file system on this device failed: {}".format(error))
 
     def _prepare(self, again):
-        """Do everything up to and including the journal; False if there is nothing to install."""
+        """Do everything up to and including the journal; None if there is nothing to install."""
         self.connect()
         try:
             # Each part is loaded when needed and unloaded before the next one.
             work = self._plan(again)
             if work is None:
-                return False
+                return None
             # A signature of the manifest would be verified here, before anything is fetched.
             version, previous_version, record, firmware, fetch_bytes = work
             self._store(record)
@@ -226,8 +236,7 @@ class OTA:
             from ota_commit import write_journal
 
             versions = version, previous_version
-            write_journal(self._journal, versions, self.trial_boots, slots, self._roots)
-            return True
+            return write_journal(self._layout(), versions, self.trial_boots, slots, self._roots)
         finally:
             _unload()
             self.close()
@@ -235,21 +244,21 @@ class OTA:
     def _plan(self, again):
         from ota_manifest import read_manifest
 
-        plan = read_manifest(self, self._journal, _unload)
+        plan = read_manifest(self, self._layout(), _unload)
         del read_manifest
         _unload()
         if plan is None:
             return None
         from ota_draft import Draft
 
-        work = Draft(self, self._journal, plan).make(self.record(), again)
+        work = Draft(self, self._layout(), plan).make(self.record(), again)
         _unload()
         return work
 
     def _store(self, record):
         from ota_store import Store
 
-        store = Store(self._journal)
+        store = Store(self._layout())
         store.check_space()
         store.keep_old()
         store.keep_record(record)
@@ -262,7 +271,7 @@ class OTA:
         buf = bytearray(4096)
         from ota_fetch import Fetch
 
-        fetch = Fetch(self, self._journal, fetch_bytes, buf)
+        fetch = Fetch(self, self._layout(), fetch_bytes, buf)
         fetch.files()
         slots = fetch.firmware(*firmware) if firmware else (NONE, NONE)
         _unload()

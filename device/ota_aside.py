@@ -11,19 +11,19 @@ STARTER = "ota_recovery"
 PREVIOUS = "ota_prev"
 
 
-def copies(journal):
+def copies(layout):
     """Return (path, path of its copy) for each file to copy before the journal is written.
 
     Args:
-        journal: a Journal whose draft has been written.
+        layout: a Layout whose draft has been written.
     """
     found = {}
-    with journal.drafted() as drafted:
+    with layout.drafted() as drafted:
         for path, _, _, _, _, _ in drafted:
-            folder, name = _split(journal.absolute(path))
+            folder, name = _split(layout.absolute(path))
             stem = name[: name.rfind(".")]
             if stem in SET and exists(folder + name):
-                _add_set(found, folder, journal.folder + "/")
+                _add_set(found, folder, layout.folder + "/")
             elif stem == STARTER and exists(folder + name):
                 found[folder + PREVIOUS + name[len(stem) :]] = folder + name
     return [(found[copy], copy) for copy in found]

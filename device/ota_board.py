@@ -75,12 +75,11 @@ class MicroPythonBoard(ota_ports.Board):
 
 def find_board():
     """Detect the board and return an object for it."""
-    boot_side = type(ota_ports.find_board())
-    if boot_side is ota_ports.Pycom:
+    if ota_ports.has("pycom"):
         from ota_pycom import PycomBoard
 
         return PycomBoard()
-    if boot_side is ota_ports.Esp32:
+    if ota_ports.has("esp32"):
         from ota_esp32 import Esp32Board
 
         return Esp32Board()

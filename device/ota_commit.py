@@ -11,18 +11,18 @@ except ImportError:
 
 from ota_aside import copies
 from ota_errors import ManifestError, StorageError
-from ota_files import FOLDER, NONE, copy_file, exists, file_sha256, first_names
-from ota_journal import COPY, ENTRY_FIELDS, FORMAT, PLACING
+from ota_files import ENTRY_FIELDS, FOLDER, NONE, copy_file, exists, file_sha256, first_names
+from ota_journal import COPY, FORMAT, PLACING, Journal
 
 BOOT_PY = "flash/boot.py"
 BUFFER_BYTES = 512
 
 
-def write_journal(journal, versions, trial_boots, slots, roots):
-    """Write the journal from the draft. From then on the update is committed.
+def write_journal(layout, versions, trial_boots, slots, roots):
+    """Write the journal from the draft, and return it. From then on the update is committed.
 
     Args:
-        journal: a Journal.
+        layout: a Layout whose draft has been written.
         versions: (version, previous version).
         trial_boots: number of boots within which the release must be confirmed.
         slots: names of the slots of the (new, old) firmware.
@@ -30,39 +30,41 @@ def write_journal(journal, versions, trial_boots, slots, roots):
 
     Raises StorageError if the store is damaged, ManifestError for an unsafe boot.py.
     """
-    _copy_recovery(journal)
+    _copy_recovery(layout)
     # Everything that the journal refers to must be on flash first.
-    journal.board.sync()
-    _check_store(journal)
+    layout.board.sync()
+    _check_store(layout)
     placing = "{}={}".format(PLACING, COPY)
     header = (FORMAT,) + versions + (str(trial_boots),) + slots + (placing,) + roots
-    _write(journal, header)
-    journal.board.sync()
+    _write(layout, header)
+    layout.board.sync()
+    journal = Journal(layout.board, layout.log)
     if journal.state() != "installing":
-        move_aside(journal.board.roots["flash"])
+        move_aside(layout.board.roots["flash"])
+    return journal
 
 
-def _copy_recovery(journal):
+def _copy_recovery(layout):
     """Copy what a boot will recover with, and remove any copies of an abandoned update."""
     while True:
-        stale = first_names(journal.folder, lambda name: name.startswith("ota_"), 1)
+        stale = first_names(layout.folder, lambda name: name.startswith("ota_"), 1)
         if not stale:
             break
-        os.remove(journal.folder + "/" + stale[0])
+        os.remove(layout.folder + "/" + stale[0])
     buf = bytearray(BUFFER_BYTES)
-    for path, copy in copies(journal):
-        journal.board.feed_watchdog()
+    for path, copy in copies(layout):
+        layout.board.feed_watchdog()
         copy_file(path, copy, file_sha256(path, buf), buf)
 
 
-def _write(journal, header):
-    with open(journal.path, "wb") as target:
+def _write(layout, header):
+    with open(layout.path, "wb") as target:
         sha256 = hashlib.sha256()
         try:
             _write_line(target, sha256, header)
             # boot.py last: if FAT loses it, everything that main.py needs is in place.
             for boot_py in (False, True):
-                with journal.drafted() as drafted:
+                with layout.drafted() as drafted:
                     for fields in drafted:
                         if (fields[0] == BOOT_PY) == boot_py:
                             _write_line(target, sha256, fields[:ENTRY_FIELDS])
@@ -71,18 +73,18 @@ def _write(journal, header):
         target.write(b"end\t" + binascii.hexlify(digest) + b"\n")
 
 
-def _check_store(journal):
+def _check_store(layout):
     """Check once more everything that installing or rolling back will need."""
     buf = bytearray(BUFFER_BYTES)
-    with journal.drafted() as drafted:
+    with layout.drafted() as drafted:
         for path, sha256, _, old_sha256, _, _ in drafted:
-            journal.board.feed_watchdog()
+            layout.board.feed_watchdog()
             for wanted in (sha256, old_sha256):
-                stored = journal.stored(path, wanted)
+                stored = layout.stored(path, wanted)
                 if wanted != NONE and file_sha256(stored, buf) != wanted:
-                    move_aside(journal.board.roots[path.split("/", 1)[0]])
+                    move_aside(layout.board.roots[path.split("/", 1)[0]])
             if path == BOOT_PY and NONE not in (sha256, old_sha256):
-                _check_boot_py(journal.stored(path, old_sha256), journal.stored(path, sha256))
+                _check_boot_py(layout.stored(path, old_sha256), layout.stored(path, sha256))
 
 
 def move_aside(root):

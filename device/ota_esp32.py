@@ -7,7 +7,7 @@ import os
 
 from esp32 import Partition
 from ota_board import MicroPythonBoard
-from ota_ports import Esp32
+from ota_port_esp32 import Esp32
 
 BLOCK_BYTES = 4096
 MARK_BLOCKS = 16

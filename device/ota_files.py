@@ -13,8 +13,13 @@ FOLDER = ".ota"
 NONE = "-"
 VERSION_RECORD = "flash/OTA_VERSION.py"
 HASH_DIGITS = 24
+# Of an entry of the journal.
+ENTRY_FIELDS = 5
 # The modules that recovery consists of, besides those that are there to find it.
-SET = ("ota_alarm", "ota_ending", "ota_files", "ota_journal", "ota_ports", "ota_replay")
+SET = (
+    "ota_alarm", "ota_ending", "ota_files", "ota_journal", "ota_port_esp32", "ota_port_pycom",
+    "ota_ports", "ota_replay",
+)  # fmt: skip
 # The library's files besides contents, recovery's copies, journal and outcome.
 OWN = ("draft", "manifest", "source", "slot")
 
@@ -127,6 +132,53 @@ def _pour(source, target, buf):
     return binascii.hexlify(digest).decode()
 
 
+class Layout:
+    """Where the library has its files; ota_journal adds what it does with the journal.
+
+    Args:
+        board: a Board, see ota_ports.
+        log: called with each message, one line of text.
+    """
+
+    def __init__(self, board, log=None):
+        self.board = board
+        self.log = log or _no_log
+        self.folder = board.roots["flash"] + "/" + FOLDER
+        self.path = self.folder + "/journal"
+        self.roots = board.roots
+
+    def absolute(self, path):
+        """Return the path on the device for the path of a release."""
+        root, rest = path.split("/", 1)
+        return self.roots[root] + "/" + rest
+
+    def stored(self, path, sha256):
+        """Return the path of a stored content.
+
+        Args:
+            path: of a file in the release; its content is stored on the same file system.
+            sha256: of the content, in hex.
+        """
+        folder = self.roots[path.split("/", 1)[0]]
+        return "{}/{}/{}".format(folder, FOLDER, sha256[:HASH_DIGITS])
+
+    def drafted(self):
+        """Return the Lines of the draft; see ota_draft."""
+        return Lines(self.folder + "/draft", ENTRY_FIELDS + 1)
+
+    def outcome(self):
+        """Return (result, version, previous version, reason) of the last update, or None.
+
+        The result is "installed" or "rolled back".
+        """
+        try:
+            with open(self.folder + "/outcome", "r") as record:
+                fields = record.read().split("\t")
+        except (OSError, ValueError):
+            return None
+        return tuple(fields) if len(fields) == 4 else None
+
+
 class Lines:
     """Iterates over the lines of a file that have a given number of tab-separated fields.
 
@@ -159,3 +211,7 @@ class Lines:
 
     def __exit__(self, *error):
         self._file.close()
+
+
+def _no_log(message):
+    pass

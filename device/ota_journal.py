@@ -6,10 +6,10 @@ ota_recovery notes that it couldn't load this module.
 """
 
 from ota_files import (
-    FOLDER,
-    HASH_DIGITS,
+    ENTRY_FIELDS,
     NONE,
     OWN,
+    Layout,
     Lines,
     binascii,
     exists,
@@ -23,10 +23,9 @@ FIRST_FORMAT = "ota 1"
 OPTION = "+"
 PLACING = OPTION + "place"
 COPY = "copy"
-ENTRY_FIELDS = 5
 
 
-class Journal:
+class Journal(Layout):
     """The journal: what is to be done, and notes of what has been done.
 
     After state() has found a valid journal, the fields of its header are attributes:
@@ -41,10 +40,7 @@ class Journal:
     """
 
     def __init__(self, board, log=None):
-        self.board = board
-        self.log = log or _no_log
-        self.folder = board.roots["flash"] + "/" + FOLDER
-        self.path = self.folder + "/journal"
+        super().__init__(board, log)
         self._forget()
 
     def _forget(self):
@@ -141,40 +137,9 @@ class Journal:
         """
         return Targets(self.path, back)
 
-    def drafted(self):
-        """Return the Lines of the draft; see ota_draft."""
-        return Lines(self.folder + "/draft", ENTRY_FIELDS + 1)
-
-    def absolute(self, path):
-        """Return the path on the device for the path of a release."""
-        root, rest = path.split("/", 1)
-        return self.roots[root] + "/" + rest
-
-    def stored(self, path, sha256):
-        """Return the path of a stored content.
-
-        Args:
-            path: of a file in the release; its content is stored on the same file system.
-            sha256: of the content, in hex.
-        """
-        folder = self.roots[path.split("/", 1)[0]]
-        return "{}/{}/{}".format(folder, FOLDER, sha256[:HASH_DIGITS])
-
     def firmware_runs(self):
         """Return whether the running firmware is that of the new release."""
         return self.new_slot in (NONE, self.board.running_slot())
-
-    def outcome(self):
-        """Return (result, version, previous version, reason) of the last update, or None.
-
-        The result is "installed" or "rolled back".
-        """
-        try:
-            with open(self.folder + "/outcome", "r") as record:
-                fields = record.read().split("\t")
-        except (OSError, ValueError):
-            return None
-        return tuple(fields) if len(fields) == 4 else None
 
 
 class Targets(Lines):
@@ -211,7 +176,3 @@ def _text(data):
         return data.decode()
     except ValueError:
         return ""  # damaged
-
-
-def _no_log(message):
-    pass

@@ -13,7 +13,7 @@ FIELDS = ("dst_path", "sha256", "size", "URL", "version")
 LISTS = ("delete", "new", "update")
 
 
-def read_manifest(ota, journal, unload):
+def read_manifest(ota, layout, unload):
     """Request the manifest and write its lists to the file ``.ota/manifest``.
 
     That file has one tab-separated line per entry: path, SHA-256, size in bytes, URL. NONE
@@ -21,7 +21,7 @@ def read_manifest(ota, journal, unload):
 
     Args:
         ota: the OTA that is updating.
-        journal: its Journal.
+        layout: its Layout.
         unload: function that unloads modules, named without "ota_".
 
     Returns (version, previous version or None, content id of the release or None, firmware,
@@ -29,7 +29,7 @@ def read_manifest(ota, journal, unload):
     version], all strings; spans are the (start, end) of each list in the file, as offsets in
     bytes. Raises OTAError.
     """
-    path = _question(ota, journal)
+    path = _question(ota, layout)
     unload("question")
     buf = bytearray(BUFFER_BYTES)
     failures = 0
@@ -38,7 +38,7 @@ def read_manifest(ota, journal, unload):
             stream = ota.open(path, 0)
             try:
                 reader = JSONReader(stream, buf, ota.manifest_limit_bytes)
-                with open(journal.folder + "/manifest", "wb") as lists:
+                with open(layout.folder + "/manifest", "wb") as lists:
                     return _read(reader, lists)
             finally:
                 stream.close()
@@ -46,11 +46,11 @@ def read_manifest(ota, journal, unload):
             failures = ota.wait_to_retry(failures + 1, error)
 
 
-def _question(ota, journal):
+def _question(ota, layout):
     # Of its own: a stale pointer to a function on the stack would keep its module alive.
     from ota_question import begin
 
-    return begin(ota, journal)
+    return begin(ota, layout)
 
 
 def _read(reader, lists):

@@ -59,89 +59,30 @@ class Board:
         start_timer(delay_s, callback)
 
 
-# What set_boot says, from esp_err.h and esp_ota_ops.h of ESP-IDF.
-REFUSALS = {
-    -261: "the partition table has no slots for updates",
-    -5379: "the bootloader finds the image invalid",
-}
+def has(name):
+    """Return whether the firmware has a module.
 
-
-class Esp32(Board):
-    """A stock ESP32, with two OTA slots if its partition table has them.
-
-    Source: "Over The Air Updates (OTA)" in the ESP-IDF Programming Guide.
+    Args:
+        name: of the module.
     """
-
-    takes_firmware = True
-
-    def running_slot(self):
-        """Return the label of the running firmware's partition."""
-        from esp32 import Partition
-
-        return Partition(Partition.RUNNING).info()[4]
-
-    def boot_slot(self, name):
-        """See Board.boot_slot; set_boot validates the image."""
-        from esp32 import Partition
-
-        try:
-            Partition.find(Partition.TYPE_APP, label=name)[0].set_boot()
-        except OSError as error:
-            why = REFUSALS.get(error.args[0], "it can't be selected")
-            raise OSError("{}: {} ({})".format(name, why, error.args[0]))
-
-    def keep_slot(self):
-        """Cancel the bootloader's rollback."""
-        from esp32 import Partition
-
-        # Since 1.13; before that the bootloader doesn't roll back by itself either.
-        try:
-            if hasattr(Partition, "mark_app_valid_cancel_rollback"):
-                Partition.mark_app_valid_cancel_rollback()
-        except OSError:
-            pass  # an image in the factory partition needs no confirmation
-
-
-class Pycom(Board):
-    """A Pycom board: two slots, and a bootloader that never rolls back by itself."""
-
-    takes_firmware = True
-
-    def running_slot(self):
-        """Return "Factory" or "ota_0"."""
-        import pycom
-
-        return pycom.bootmgr()[0]
-
-    def boot_slot(self, name):
-        """See Board.boot_slot; resets at once."""
-        import pycom
-
-        chosen = pycom.FACTORY if name == "Factory" else pycom.OTA_0
-        try:
-            pycom.bootmgr(boot_partition=chosen, reset=True)
-        except ValueError as error:
-            raise OSError(str(error))
-
-    def alarm(self, delay_s, callback):
-        """See Board.alarm."""
-        from machine import Timer
-        from ota_alarm import ALARMS
-
-        ALARMS.append(Timer.Alarm(lambda alarm: callback(), delay_s))
+    try:
+        __import__(name)
+    except ImportError:
+        return False
+    return True
 
 
 def find_board():
-    """Detect the board and return its boot-time part."""
-    try:
-        import pycom  # noqa: F401
+    """Detect the board and return its boot-time part.
+
+    ImportError if that is missing: without it, recovery would forget the firmware.
+    """
+    if has("pycom"):
+        from ota_port_pycom import Pycom
 
         return Pycom()
-    except ImportError:
-        pass
-    try:
-        import esp32  # noqa: F401
+    if has("esp32"):
+        from ota_port_esp32 import Esp32
 
         return Esp32()
-    except ImportError:
-        return Board()
+    return Board()

@@ -3,7 +3,7 @@
 import pycom
 from ota_board import MicroPythonBoard
 from ota_errors import FirmwareError
-from ota_ports import Pycom
+from ota_port_pycom import Pycom
 
 # ota_write does not check bounds; other partitions follow the slot.
 SLOT_BYTES_4MB = 1757184

@@ -9,14 +9,14 @@ EIO = 5
 UNQUOTED = "-._~"
 
 
-def begin(ota, journal):
+def begin(ota, layout):
     """Prepare the library's folder; return the path and query of the manifest to ask for.
 
     Args:
         ota: the OTA that is updating.
-        journal: its Journal, which is idle.
+        layout: its Layout, which is idle.
     """
-    _prepare_folders(journal)
+    _prepare_folders(layout)
     record = ota.record()
     fields = []
     for name, value in (
@@ -32,24 +32,24 @@ def begin(ota, journal):
     return folder + "/manifest.json" + ("?" + "&".join(fields) if fields else "")
 
 
-def _prepare_folders(journal):
+def _prepare_folders(layout):
     """Create the folders and remove a stale journal; stored contents stay."""
-    for root in journal.board.roots.values():
+    for root in layout.board.roots.values():
         if (root == "" or exists(root)) and not exists(root + "/" + FOLDER):
             os.mkdir(root + "/" + FOLDER)
-    remove(journal.path)
-    if not exists(journal.folder + "/outcome"):
+    remove(layout.path)
+    if not exists(layout.folder + "/outcome"):
         # Created now: a new name after the journal is written could be lost by FAT.
-        open(journal.folder + "/outcome", "w").close()
+        open(layout.folder + "/outcome", "w").close()
     try:
-        open(journal.folder + "/manifest", "wb").close()
+        open(layout.folder + "/manifest", "wb").close()
     except OSError as error:
         if error.args[0] != EIO:
             raise
         # FAT has left the file with a broken cluster chain; it can't be opened any more.
         from ota_commit import move_aside
 
-        move_aside(journal.board.roots["flash"])
+        move_aside(layout.board.roots["flash"])
 
 
 def _quoted(text, kept):

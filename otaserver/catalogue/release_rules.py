@@ -42,6 +42,8 @@ _RECOVERY = (
     "ota_ending.",
     "ota_files.",
     "ota_journal.",
+    "ota_port_esp32.",
+    "ota_port_pycom.",
     "ota_ports.",
     "ota_replay.",
 )

@@ -335,7 +335,7 @@ class TestAfterARollback:
 
     def test_the_same_release_is_left_alone(self, rolled_back: DictionaryOTA) -> None:
         said: list[str] = []
-        rolled_back._journal.log = said.append
+        rolled_back.log = said.append
         assert rolled_back.update() is False
         assert said == ["1.0.1 is not tried again: requested"]
 

@@ -80,6 +80,21 @@ def test_recovery_that_does_not_load_resets_but_not_for_ever(board: SimulatedBoa
     assert board.file("flash/main.py") == MAIN_PY + b"# new\n"
 
 
+@pytest.mark.parametrize("kind", ["esp32", "pycom"])
+def test_a_board_whose_own_part_is_missing_is_not_taken_for_another(
+    tmp_path: Path, kind: str
+) -> None:
+    """It would forget that there is firmware, and which."""
+    board = SimulatedBoard(tmp_path, kind, library=NOWHERE)
+    board.put({**MODULES, "flash/boot.py": BOOT_PY, "flash/main.py": MAIN_PY})
+    begin_update(board, {"flash/main.py": MAIN_PY + b"# new\n"})
+    (board.folder / f"flash/lib/ota_port_{kind}.py").unlink()
+    boot = board.start()
+    assert boot.was_reset
+    assert f"ota_port_{kind}" in "\n".join(boot.lines)
+    assert notes(board) == ["unloaded"]
+
+
 @pytest.mark.parametrize("name", sorted(path for path in MODULES if "ota_recovery" not in path))
 def test_a_torn_module_that_the_update_replaces(board: SimulatedBoard, name: str) -> None:
     """Wherever the power went, what the journal needs is beside what is being replaced."""

@@ -108,6 +108,20 @@ def test_what_the_server_does_not_offer_the_device_would_refuse(
         assert not (tmp_path / "device/flash/.ota/journal").exists()
 
 
+@pytest.mark.parametrize("stem", ["ota_boot", "ota_recovery", *ota_files.SET])
+def test_no_module_of_recovery_is_taken_away(root: Path, tmp_path: Path, stem: str) -> None:
+    old = {**BASE, f"flash/lib/{stem}.py": b"OLD = 1\n"}
+    new = {path: content for path, content in old.items() if stem not in path}
+    case = Case("", "", "", "", Device.REFUSES, {**new, "flash/main.py": b"new\n"}, old)
+    case.write(root)
+    tree = tree_of(root)
+    assert offer(tree, UpdateRequest("1.0.0", None)).release is None
+    ota = device_on(tmp_path / "device", old, QuickBoard)
+    ota.served = served(root, without_rules(tree, case))
+    with pytest.raises(ota_errors.ManifestError, match="which recovery needs"):
+        ota.update()
+
+
 @pytest.mark.parametrize(
     "case",
     [c for c in CASES if c.device in (Device.REFUSES_ON_FAT, Device.REFUSES_CARD_INSIDE)],

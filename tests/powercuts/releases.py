@@ -10,7 +10,7 @@ ELSEWHERE = (
     "ota_http.py", "ota_join.py", "ota_linux.py", "ota_odd_answer.py", "ota_redirect.py",
     "ota_roots.py", "ota_socket.py", "ota_transfer.py",
 )  # fmt: skip
-BOARDS = ("ota_esp32.py", "ota_pycom.py")
+BOARDS = ("ota_esp32.py", "ota_port_esp32.py", "ota_port_pycom.py", "ota_pycom.py")
 BOOT_PY = b"import ota_boot\nota_boot.run()\n"
 # main.py of every release; what it starts depends on the scenario.
 MAIN_PY = b"import OTA\nstart(OTA.OTA)\n"
@@ -22,7 +22,7 @@ def library(folder: str, board: str) -> dict[str, bytes]:
     for name in os.listdir(folder):
         if not name.endswith(".py") or name in ELSEWHERE:
             continue
-        if name in BOARDS and name != board + ".py":
+        if name in BOARDS and not name.endswith("_" + board + ".py"):
             continue
         with open(folder + "/" + name, "rb") as source:
             files["flash/lib/" + name] = source.read()

@@ -117,6 +117,15 @@ def is_there(path: str) -> bool:
     return True
 
 
+def state_of(ota: OTA) -> str:
+    """Return the state of an update, whichever edition of the library carries it out."""
+    if hasattr(ota, "_recovery"):  # the first
+        return ota._recovery.state()
+    from ota_journal import Journal
+
+    return Journal(ota.board).state()
+
+
 class Device:
     """The device: what lasts over a power cut, and how it starts."""
 
@@ -126,9 +135,9 @@ class Device:
         self.chip = CHIPS[KINDS[kind][1]](power)
         sys.modules[self.chip.name] = self.chip.module()
         sys.modules["machine"] = Machine
-        files = library(OLD_LIBRARY, "ota_" + self.chip.name)
+        files = library(OLD_LIBRARY, self.chip.name)
         if NEW_LIBRARY:
-            moved = library(NEW_LIBRARY, "ota_" + self.chip.name)
+            moved = library(NEW_LIBRARY, self.chip.name)
             self.old, self.new = moved_releases(files, moved)
         else:
             self.old, self.new = (small_releases if small else full_releases)(files)
@@ -386,8 +395,7 @@ class Device:
     def _application(self, ota: OTA) -> bool:
         """What main.py does in each scenario; true once the update has come to its end."""
         outcome = ota.outcome()
-        # The first edition calls it otherwise.
-        state = (ota._journal if hasattr(ota, "_journal") else ota._recovery).state()
+        state = state_of(ota)
         if outcome and state == "idle":
             self.outcome = outcome[0]
             if self.tree != self._expected(outcome[0]):

@@ -17,7 +17,8 @@ from otaserver.catalogue.model import MANIFEST_NAME, Catalogue, File, Folder, Re
 from otaserver.catalogue.paths import TreePath
 from otaserver.catalogue.problems import Problem
 from otaserver.catalogue.stamps import FileChanged
-from otaserver.disk.open_files import OpenFile, OpenFiles
+from otaserver.disk.open_file import OpenFile
+from otaserver.disk.open_files import OpenFiles
 from otaserver.encoded_manifests import EncodedManifest, EncodedManifests
 from otaserver.errors import OTAServerError
 from otaserver.manifest.offer import Offer, offer

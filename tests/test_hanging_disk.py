@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from ftplib import FTP, error_temp
-from http.client import HTTPConnection
+from http.client import HTTPConnection, IncompleteRead
 from pathlib import Path
 
 import pytest
@@ -159,10 +159,10 @@ def test_new_releases_are_offered_once_the_disk_answers_again(
     wait_until(lambda: b'"version": "1.0.2"' in get(server, "/manifest.json")[2])
 
 
-def forget(path: Path) -> None:
-    """Have the kernel drop what it has of a file in its page cache."""
+def forget(path: Path, from_byte: int = 0) -> None:
+    """Have the kernel drop what it has of a file in its page cache, from some byte on."""
     descriptor = os.open(path, os.O_RDONLY)
-    os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+    os.posix_fadvise(descriptor, from_byte, 0, os.POSIX_FADV_DONTNEED)
     os.close(descriptor)
 
 
@@ -190,3 +190,22 @@ def test_what_the_kernel_has_of_a_local_disk_is_sent_though_it_hangs(tmp_path: P
             assert stuck.result()[0] == 503
         disk.go_on()
         assert get(server, PARTS[1]) == (200, None, TREE[PARTS[1][1:]])
+
+
+def test_what_the_kernel_has_dropped_since_it_was_sent_is_noticed(tmp_path: Path) -> None:
+    write_tree(tmp_path / "source", TREE)
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    with (
+        mounted_image(tmp_path / "source", tmp_path, tree) as (disk, image),
+        running_server(tree, tmp_path / "state", *OPTIONS) as server,
+    ):
+        assert get(server, FIRMWARE)[2] == TREE[FIRMWARE[1:]]
+        forget(tree / FIRMWARE[1:], 1 << 16)
+        forget(image)
+        disk.hang()
+        with ThreadPoolExecutor(1) as pool:
+            stuck = pool.submit(get, server, FIRMWARE)
+            wait_until(lambda: disk.held)
+            assert_prompt(server)
+            assert isinstance(stuck.exception(), OSError | IncompleteRead)

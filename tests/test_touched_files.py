@@ -76,7 +76,7 @@ def test_it_is_hashed_once(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Non
         hashed.append(size_bytes)
         return hash_open_file(descriptor, size_bytes, check)
 
-    monkeypatch.setattr("otaserver.disk.open_files.hash_open_file", counting)
+    monkeypatch.setattr("otaserver.disk.open_file.hash_open_file", counting)
     change_mode(bench.root / LARGE)
     for _ in range(3):
         assert bench.ask(f"/{LARGE}").status == 200

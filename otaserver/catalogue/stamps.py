@@ -20,7 +20,7 @@ from otaserver.errors import OTAServerError
 
 # The path may have become a FIFO or a terminal since it was scanned: opening it must
 # neither block nor make it the controlling terminal.
-_OPEN_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
+OPEN_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 
 # No file has this number.
 _NO_INODE = 0
@@ -161,7 +161,7 @@ def open_stamped(path: str, stamp: Stamp, root: str | None = None) -> int:
         OSError: the file can't be opened.
     """
     try:
-        descriptor = os.open(path, _OPEN_FLAGS)
+        descriptor = os.open(path, OPEN_FLAGS)
     except FileNotFoundError as error:
         is_away = root is not None and _is_away(path, root)
         raise (FileAway if is_away else FileRemoved) from error

@@ -1,204 +1,37 @@
 """The files of the release tree that are open, for everybody who wants to read them.
 
-How it works. Opening a file can wait for the disk, so `Disk` does it in a thread. What has
-been opened is kept for a while, and handed to everybody who asks for the file meanwhile:
-then nothing has to be opened at all. All reads name their offset, so many can share a descriptor.
+How it works. Opening a file can wait for the disk, so `Disk` does it in a thread, unless the
+kernel says that it need not wait (see `otaserver.disk.cached_open`). What has been opened is
+kept for a while, and handed to everybody who asks for the file meanwhile: then nothing has
+to be opened at all. All reads name their offset, so many can share a descriptor.
 
-Why it is safe. The stamp of an open file is compared each time that the file is handed out,
-and by whoever sends it. If only the change time differs, the content may still be the same (a
-backup has linked to the file) or not (it was rewritten, and got its old modification time
-back), so a thread hashes the file before any more of it is sent.
-
-A file is kept only where that never waits: on a file system that can say what is in the
-page cache (see `otaserver.disk.nowait_read`). On all others, everything is done in threads.
-The kernel's `sendfile` can't be told not to wait, so all of what it is to send must be in
-the page cache. That was looked up at most `KEPT_S` ago, and is not looked up while the disk
-is known to hang. If the disk begins to hang, and the kernel drops these pages, both within
-that time, the reactor's thread would wait.
+Why it is safe. The status of an open file is compared each time that the file is handed out,
+and by whoever sends it. A file is kept only where that never waits: on a file system that can
+say what is in the page cache. On all others, everything is done in threads.
 """
 
 import os
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from otaserver.catalogue.hashing import hash_open_file
 from otaserver.catalogue.model import File
-from otaserver.catalogue.stamps import FileChanged, Stamp, open_stamped
+from otaserver.catalogue.stamps import OPEN_FLAGS, FileChanged, Stamp, open_stamped
 from otaserver.clock import Clock
+from otaserver.disk.cached_open import CachedOpener
 from otaserver.disk.disk import Disk, DiskBusy
-from otaserver.disk.nowait_read import can_tell, is_cached, read_if_cached
-
-# How long a file is kept open after it was opened. Until then its disk can't be
-# unmounted, nor its space be used again if it is deleted.
-KEPT_S = 3.0
+from otaserver.disk.nowait_read import can_tell
+from otaserver.disk.open_file import KEPT_S, OpenFile, Opening, confirmed_ctime_ns
 
 # Files are closed in batches: so much later, at most.
 _SWEEP_S = 0.5
 
 _MAX_CONFIRMED = 4096
+_MAX_LOCAL_FOLDERS = 4096
 
-# What is known of the page cache is known in blocks of this size.
-_BLOCK_BYTES = 1 << 18
 _SCRATCH_BYTES = 1 << 16
-
-
-class _Opening(NamedTuple):
-    """How a file was opened.
-
-    Attributes:
-        descriptor: its descriptor.
-        can_tell: whether its file system can say what is in the page cache.
-        ctime_ns: the change time that its content is known for, in nanoseconds since 1970.
-    """
-
-    descriptor: int
-    can_tell: bool
-    ctime_ns: int
-
-
-class OpenFile:
-    """A file that is open until everybody who holds it has released it.
-
-    Args:
-        file: the file.
-        opening: how it was opened.
-        files: what opened it.
-
-    Attributes:
-        file: the file.
-        path: its path below the root.
-        descriptor: its descriptor.
-        can_tell: whether its file system can say what is in the page cache; if not, only
-            `read` may be used.
-    """
-
-    __slots__ = (
-        "_cached",
-        "_cached_since_s",
-        "_ctime_ns",
-        "_files",
-        "_holders",
-        "_stamp",
-        "can_tell",
-        "descriptor",
-        "file",
-        "path",
-    )
-
-    def __init__(self, file: File, opening: "_Opening", files: "OpenFiles") -> None:
-        self.file = file
-        # Kept here too: a `File` unpacks them each time.
-        self.path = file.path
-        self._stamp = file.stamp
-        self.descriptor, self.can_tell, self._ctime_ns = opening
-        self._files = files
-        self._holders = 1
-        # Made when it is needed: a small file needs none.
-        self._cached: set[int] | None = None
-        self._cached_since_s = 0.0
-
-    def hold(self) -> None:
-        """Keep it open until `release` is called once more."""
-        self._holders += 1
-
-    def release(self) -> None:
-        """Close it, if nobody else holds it."""
-        self._holders -= 1
-        if not self._holders:
-            self._files.close(self)
-
-    def is_unchanged(self) -> bool:
-        """Compare its times and its size with what they were when its content was known.
-
-        Returns:
-            Whether nothing has changed. If not, `read` can tell whether the content has.
-
-        Raises:
-            OSError: the disk has failed.
-        """
-        status = os.fstat(self.descriptor)
-        return status.st_ctime_ns == self._ctime_ns and self._stamp.fits(status)
-
-    def _is_same(self) -> bool:
-        """Find out, in a thread, whether the content is still the same."""
-        if self.is_unchanged():
-            return True
-        ctime_ns = _confirmed_ctime_ns(self.descriptor, self.file)
-        if ctime_ns is not None:
-            self._ctime_ns = ctime_ns
-        return ctime_ns is not None
-
-    def read_at_hand(self, offset: int, size_bytes: int) -> bytes | None:
-        """Read a part, if that doesn't take the disk.
-
-        Args:
-            offset: where it begins, in bytes.
-            size_bytes: its length.
-
-        Returns:
-            What was read, which may be less; None if only `read` can.
-
-        Raises:
-            OSError: the disk has failed.
-        """
-        return read_if_cached(self.descriptor, offset, size_bytes) if self.can_tell else None
-
-    def is_at_hand(self, offset: int, size_bytes: int) -> bool:
-        """Find out whether all of a part is in the page cache, or was a moment ago.
-
-        Args:
-            offset: where it begins, in bytes.
-            size_bytes: its length.
-
-        Returns:
-            Whether it is.
-
-        Raises:
-            OSError: the disk has failed.
-        """
-        if not self.can_tell:
-            return False
-        now_s = self._files.clock.seconds()
-        if self._cached is None or now_s - self._cached_since_s >= KEPT_S:
-            self._cached = set()
-            self._cached_since_s = now_s
-        first, end = offset // _BLOCK_BYTES, -(-(offset + size_bytes) // _BLOCK_BYTES)
-        if self._cached.issuperset(range(first, end)):
-            return True
-        start = first * _BLOCK_BYTES
-        length = min(end * _BLOCK_BYTES, self.file.size_bytes) - start
-        if not (
-            self._files.disk.answers
-            and is_cached(self.descriptor, start, length, self._files.scratch)
-        ):
-            return False
-        self._cached.update(range(first, end))
-        return True
-
-    def read(self, offset: int, size_bytes: int) -> "Deferred[tuple[bytes, bool]]":
-        """Read a part, in a thread.
-
-        Args:
-            offset: where it begins, in bytes.
-            size_bytes: its length.
-
-        Returns:
-            Fires with what was read, which may be less, and whether the file is still the same.
-            Fails with OSError if the disk fails, and with
-            `otaserver.disk.disk.DiskBusy` if it doesn't answer.
-
-        Raises:
-            DiskBusy: too many wait for the disk.
-        """
-
-        def do() -> tuple[bytes, bool]:
-            # Read first: what was read from an unchanged file is what the stamp stands for.
-            return os.pread(self.descriptor, size_bytes, offset), self._is_same()
-
-        return self._files.run(self, do)
 
 
 class OpenFiles:
@@ -229,6 +62,9 @@ class OpenFiles:
         # none is hashed again and again until the next scan. The latest come last.
         self._confirmed: dict[str, tuple[Stamp, int]] = {}
         self._waiting = 0
+        self._opener = CachedOpener(OPEN_FLAGS)
+        # Folders whose file system can say what is in the page cache.
+        self._local_folders: set[str] = set()
         self._is_sweeping = False
 
     def get(self, file: File) -> "OpenFile | Deferred[OpenFile]":
@@ -251,7 +87,7 @@ class OpenFiles:
                 kept.hold()
                 return kept
             self._drop(file.path)
-        return self._open(file)
+        return self._open_at_once(file) or self._open(file)
 
     def close(self, opened: OpenFile) -> None:
         """Close a file that nobody holds any more.
@@ -289,6 +125,23 @@ class OpenFiles:
 
         return running.addBoth(release)
 
+    def _open_at_once(self, file: File) -> OpenFile | None:
+        """Open a file, if that is known not to wait for the disk."""
+        folder = file.path.rpartition("/")[0]
+        if folder not in self._local_folders:
+            return None
+        descriptor = self._opener.open(f"{self._root}/{file.path}")
+        if descriptor is None:
+            return None
+        opened = OpenFile(file, Opening(descriptor, True, self._known_ctime_ns(file)), self)
+        if not opened.is_unchanged():
+            # Another file, or even another disk: a thread finds out.
+            self._local_folders.discard(folder)
+            opened.release()
+            return None
+        self._keep(opened)
+        return opened
+
     def _open(self, file: File) -> "Deferred[OpenFile]":
         answer: Deferred[OpenFile] = Deferred()
         waiting = self._opening.get(file)
@@ -298,13 +151,12 @@ class OpenFiles:
             waiting.append(answer)
             return answer
 
-        stamp, ctime_ns = self._confirmed.get(file.path, (file.stamp, file.stamp.ctime_ns))
-        known_ctime_ns = ctime_ns if stamp == file.stamp else file.stamp.ctime_ns
+        known_ctime_ns = self._known_ctime_ns(file)
 
-        def do() -> _Opening:
+        def do() -> Opening:
             return _open_and_probe(self._root, file, known_ctime_ns)
 
-        def late(opening: _Opening | None) -> None:
+        def late(opening: Opening | None) -> None:
             if opening is not None:
                 self.disk.run_unwatched(file.path, lambda: os.close(opening.descriptor))
 
@@ -313,7 +165,7 @@ class OpenFiles:
         opening.addBoth(self._opened, file)
         return answer
 
-    def _opened(self, result: "_Opening | Failure", file: File) -> None:
+    def _opened(self, result: "Opening | Failure", file: File) -> None:
         waiting = self._opening.pop(file)
         self._waiting -= len(waiting) - 1
         if isinstance(result, Failure):
@@ -323,11 +175,20 @@ class OpenFiles:
         self._confirm(file, result.ctime_ns)
         opened = OpenFile(file, result, self)
         if opened.can_tell:
+            if len(self._local_folders) >= _MAX_LOCAL_FOLDERS:
+                self._local_folders.clear()
+            self._local_folders.add(file.path.rpartition("/")[0])
             self._keep(opened)
         for answer in waiting:
             opened.hold()
             answer.callback(opened)
         opened.release()
+
+    def _known_ctime_ns(self, file: File) -> int:
+        """The change time that the content of a file is known for."""
+        stamp = file.stamp
+        confirmed, ctime_ns = self._confirmed.get(file.path, (stamp, stamp.ctime_ns))
+        return ctime_ns if confirmed == stamp else stamp.ctime_ns
 
     def _confirm(self, file: File, ctime_ns: int) -> None:
         """Remember a change time that has nothing to do with the content."""
@@ -339,8 +200,9 @@ class OpenFiles:
 
     def _keep(self, opened: OpenFile) -> None:
         self._drop(opened.path)
+        # The oldest go soon enough; taking turns with them would gain nothing.
         if len(self._kept) >= self._max_kept:
-            self._drop(next(iter(self._kept)))
+            return
         opened.hold()
         self._kept[opened.path] = (opened, self.clock.seconds())
         self._sweep_later()
@@ -367,38 +229,18 @@ class OpenFiles:
             self._sweep_later()
 
 
-def _open_and_probe(root: str, file: File, known_ctime_ns: int) -> _Opening:
+def _open_and_probe(root: str, file: File, known_ctime_ns: int) -> Opening:
     """Open a file, and find out whether its file system can say what is cached."""
     descriptor = open_stamped(f"{root}/{file.path}", file.stamp, root)
     try:
         ctime_ns: int | None = os.fstat(descriptor).st_ctime_ns
         if ctime_ns != known_ctime_ns:
-            ctime_ns = _confirmed_ctime_ns(descriptor, file)
+            ctime_ns = confirmed_ctime_ns(descriptor, file)
         if ctime_ns is None:
             raise FileChanged
         # This reads a byte, if it is cached. The first read of a day writes the time of access,
         # which may wait: from now on, none in the reactor's thread does.
-        return _Opening(descriptor, can_tell(descriptor), ctime_ns)
+        return Opening(descriptor, can_tell(descriptor), ctime_ns)
     except BaseException:
         os.close(descriptor)
         raise
-
-
-def _confirmed_ctime_ns(descriptor: int, file: File) -> int | None:
-    """Hash a file whose metadata has changed.
-
-    Returns:
-        The change time that its content is known for; None if it is another content.
-    """
-    before = os.fstat(descriptor)
-    if not file.stamp.fits(before):
-        return None
-    hashes = hash_open_file(descriptor, file.size_bytes, _never_cancelled)
-    is_same = hashes.sha256 == file.sha256
-    # What is written while it is read changes the time.
-    is_still = os.fstat(descriptor).st_ctime_ns == before.st_ctime_ns
-    return before.st_ctime_ns if is_same and is_still else None
-
-
-def _never_cancelled() -> None:
-    pass

@@ -8,7 +8,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from otaserver.catalogue.model import File
-from otaserver.disk.open_files import OpenFile
+from otaserver.disk.open_file import OpenFile
 from otaserver.encoded_manifests import EncodedManifest
 from otaserver.errors import OTAServerError
 from otaserver.http.accept import prefers_html

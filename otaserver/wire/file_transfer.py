@@ -20,7 +20,7 @@ from twisted.python.failure import Failure
 
 from otaserver.catalogue.stamps import FileChanged
 from otaserver.disk.disk import DiskBusy
-from otaserver.disk.open_files import OpenFile
+from otaserver.disk.open_file import OpenFile
 from otaserver.errors import OTAServerError, ServerFailed
 from otaserver.wire.transfer import (
     FIRST_WRITE_BYTES,

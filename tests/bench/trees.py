@@ -30,6 +30,15 @@ def small_fleet(root: Path) -> None:
         (root / f"firmware_{version}.bin").write_bytes(firmware(number))
 
 
+def more_small_files(release: Path, files: int) -> None:
+    """So many files of 2 KB, in a hundred folders."""
+    content = random.Random(2).randbytes(2_000)
+    for number in range(files):
+        target = release / "flash" / f"more_{number % 100}" / f"{number}.py"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(content)
+
+
 def large(root: Path, files: int, size_bytes: int) -> None:
     """So many files of so many bytes, in ten releases of ten folders each."""
     source = random.Random(1)

@@ -9,8 +9,10 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
 from otaserver.catalogue.stamps import FileChanged, FileRemoved
+from otaserver.disk.cached_open import CachedOpener
 from otaserver.disk.disk import DiskBusy
-from otaserver.disk.open_files import KEPT_S, OpenFile, OpenFiles
+from otaserver.disk.open_file import KEPT_S, OpenFile
+from otaserver.disk.open_files import OpenFiles
 from tests.conftest import open_descriptors
 from tests.support.trees import files_of, rewrite, scanned, write_tree
 from tests.support.worker import LateWorker
@@ -78,6 +80,17 @@ def test_what_was_opened_lately_is_at_hand(opening: Opening) -> None:
     first.release()
     assert opening.ask() == [first]
     assert opening.worker.waiting == []
+
+
+def test_where_opening_waits_for_no_disk_no_thread_is_asked(
+    opening: Opening, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opening.opened("a")
+    (at_once,) = opening.ask("b")
+    assert os.pread(at_once.descriptor, 10, 5) == CONTENT[5:15]
+    monkeypatch.setattr(CachedOpener, "open", lambda *_: None)
+    assert opening.ask("c") == []
+    assert len(opening.worker.waiting) == 1
 
 
 def test_it_is_closed_when_it_is_old_and_nobody_reads_it(opening: Opening) -> None:
@@ -206,14 +219,14 @@ class TestThePageCache:
     ) -> None:
         opened = opening.opened()
         assert opened.is_at_hand(100, len(CONTENT) - 100)
-        monkeypatch.setattr("otaserver.disk.open_files.is_cached", lambda *_: False)
+        monkeypatch.setattr("otaserver.disk.open_file.is_cached", lambda *_: False)
         assert opened.is_at_hand(0, len(CONTENT))
         opening.clock.advance(KEPT_S)
         assert not opened.is_at_hand(0, len(CONTENT))
 
     def test_nobody_asks_a_disk_that_hangs(self, opening: Opening) -> None:
         opened = opening.opened()
-        opening.ask("b")
+        opening.files.disk.run("b", int, print)
         opening.clock.advance(2)
         assert not opened.is_at_hand(0, 10)
         opening.worker.work()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from otaserver.disk.open_files import KEPT_S
+from otaserver.disk.open_file import KEPT_S
 from otaserver.wire.transfer import PIECE_BYTES, TURN_BYTES
 from tests.support.http import BUFFER_BYTES, Bench, Client, parse_responses
 from tests.support.trees import SMALL_TREE, rewrite
@@ -25,8 +25,8 @@ def get(path: str, *lines: str, version: str = "1.1") -> bytes:
 
 def empty_cache(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have the kernel say that it has nothing in its page cache."""
-    monkeypatch.setattr("otaserver.disk.open_files.read_if_cached", lambda *_: None)
-    monkeypatch.setattr("otaserver.disk.open_files.is_cached", lambda *_: False)
+    monkeypatch.setattr("otaserver.disk.open_file.read_if_cached", lambda *_: None)
+    monkeypatch.setattr("otaserver.disk.open_file.is_cached", lambda *_: False)
 
 
 def statuses(bench: Bench, data: bytes) -> tuple[list[int], bool]:
@@ -786,7 +786,7 @@ def test_a_disk_that_fails_gets_500_and_no_descriptor_is_lost(
     def fail(*_: object) -> None:
         raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr("otaserver.disk.open_files.read_if_cached", fail)
+    monkeypatch.setattr("otaserver.disk.open_file.read_if_cached", fail)
     assert bench.ask("/1.0/flash/large").status == 500
     bench.pass_s(KEPT_S)
     assert len(os.listdir("/proc/self/fd")) == before

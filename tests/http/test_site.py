@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 import pytest
 
-from otaserver.disk.open_files import KEPT_S
+from otaserver.disk.open_file import KEPT_S
 from otaserver.service import ManifestRequest
 from tests.catalogue.finding import file_at
 from tests.support.http import Bench

@@ -1,5 +1,6 @@
 import hashlib
 import json
+import tracemalloc
 from random import Random
 from types import MappingProxyType
 from typing import Any
@@ -221,6 +222,30 @@ def test_keys_are_sorted_and_the_text_is_ascii() -> None:
         return dict(pairs)
 
     json.loads(text, object_pairs_hook=check)
+
+
+@pytest.mark.parametrize("count", [0, 1, 199, 200, 201, 400, 1001])
+def test_lists_are_written_as_json_writes_them_whatever_their_length(count: int) -> None:
+    old = {f"a{number:04}.py": b"" for number in range(count)}
+    changed = {f"b{number:04}.py": b"1" for number in range(count)}
+    new = {**dict.fromkeys(changed, b"2"), **{f"c{n:04}.py": b"" for n in range(count)}}
+    tree = tree_of({"1": {**old, **changed, "x": b""}, "2": {**new, "x": b""}}, ("2",))
+    text = encode(manifest_for(tree, UpdateRequest(current_ver="1")), BASE_URL)
+    manifest = json.loads(text)
+    assert text == json.dumps(manifest, sort_keys=True).encode()
+    assert [len(manifest[name]) for name in ("delete", "update", "new")] == [count] * 3
+
+
+def test_a_large_manifest_takes_little_memory_while_it_is_written() -> None:
+    manifest = manifest_for(
+        tree_of({"1": {f"{number}.py": b"" for number in range(10_000)}}), UpdateRequest()
+    )
+    tracemalloc.start()
+    try:
+        size_bytes = len(encode(manifest, BASE_URL))
+        assert tracemalloc.get_traced_memory()[1] < 1.5 * size_bytes
+    finally:
+        tracemalloc.stop()
 
 
 @given(trees, version_names)

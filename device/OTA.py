@@ -11,6 +11,8 @@ from ota_files import NONE, VERSION_RECORD, Layout, exists
 LINK = "join connect answer odd_answer chunked redirect transfer ftp_setup retry "
 STEPS = "question manifest json json_escape draft rules store fetch sink image aside commit ending"
 TRANSPORTS = "http ftp socket"
+# Together: either would go on with what is left of the other.
+JOURNAL = "journal replay"
 
 
 class OTA:
@@ -106,7 +108,7 @@ class OTA:
         """
         if self._settle():
             raise StateError("an update is on trial: confirm it or roll it back first")
-        _unload("journal")
+        _unload(JOURNAL)
         journal = self._stored(self._prepare, again)
         if journal is None:
             return False
@@ -134,7 +136,7 @@ class OTA:
         from ota_ending import end
 
         end(journal, "installed", "")
-        _unload("ending journal")
+        _unload("ending " + JOURNAL)
         # What is loaded of it was there at boot, and may be of another release.
         alarm = sys.modules.get("ota_alarm")
         if alarm:

@@ -8,7 +8,6 @@ import sys
 
 sys.path.insert(0, sys.argv[1])
 
-import ota_replay
 from OTA import WiFiOTA
 from ota_linux import LinuxBoard
 
@@ -17,10 +16,12 @@ class PowerCut(BaseException):
     pass
 
 
-def cut(*words: object) -> None:
-    raise PowerCut
+class InterruptedOTA(WiFiOTA):
+    def _prepare(self, again: bool) -> None:
+        super()._prepare(again)
+        raise PowerCut
 
 
-ota_replay.Recovery = cut
+board = LinuxBoard(sys.argv[2], reset=None)
 with contextlib.suppress(PowerCut):
-    WiFiOTA("", "", "127.0.0.1", int(sys.argv[3]), board=LinuxBoard(sys.argv[2], cut)).update()
+    InterruptedOTA("", "", "127.0.0.1", int(sys.argv[3]), board=board).update()

@@ -4,12 +4,15 @@ import gc
 import sys
 
 from ota_errors import StateError, StorageError
-from ota_recovery import NONE, VERSION_RECORD, Recovery
+from ota_files import NONE, VERSION_RECORD, Layout, exists
 
 # The modules, without "ota_", that are loaded when needed and unloaded soon after: those for
 # the network, and the steps of an update.
 LINK = "join connect answer odd_answer chunked redirect transfer ftp_setup retry "
-STEPS = "question manifest json json_escape draft rules store fetch journal"
+STEPS = "question manifest json json_escape draft rules store fetch sink image aside commit ending"
+TRANSPORTS = "http ftp socket"
+# Together: either would go on with what is left of the other.
+JOURNAL = "journal replay"
 
 
 class OTA:
@@ -58,13 +61,13 @@ class OTA:
         self.board = board
         self.product = product
         self.device = device
+        self.log = log
         self.progress = progress or _no_progress
         self.timeout_s = timeout_s
         self.attempts = attempts
         self.trial_boots = trial_boots
         self.skip_firmware = skip_firmware
         self.manifest_limit_bytes = manifest_limit_bytes
-        self._recovery = Recovery(board, log)
 
     def connect(self):
         """Make the server reachable; called before each update and before each retry.
@@ -90,6 +93,9 @@ class OTA:
     def close(self):
         """Release whatever ``open`` keeps between calls."""
 
+    def _rest(self):
+        """Free the memory of whatever ``open`` needs; the update needs it no more."""
+
     def update(self, again=False):
         """Install the release that the server offers, then reset; False if there is none.
 
@@ -100,28 +106,49 @@ class OTA:
 
         Raises OTAError; the old release is then untouched.
         """
-        if self._settle() == "trial":
+        if self._settle():
             raise StateError("an update is on trial: confirm it or roll it back first")
-        if not self._stored(self._prepare, again):
+        _unload(JOURNAL)
+        journal = self._stored(self._prepare, again)
+        if journal is None:
             return False
         try:
-            self._recovery.install()
+            from ota_replay import Recovery
+
+            Recovery(journal).install()
         finally:
             # Whatever happened, the next boot carries on, with all memory free.
             self.board.reset()
 
     def confirm(self):
         """Keep the release on trial; False if there is none. Call this once the app works."""
-        if self._settle() != "trial":
+        journal = self._settle()
+        if journal is None:
             return False
-        self._stored(self._recovery.confirm)
+        self._stored(self._confirm, journal)
         return True
+
+    def _confirm(self, journal):
+        if not journal.firmware_runs():
+            self._recover()  # switches to it, and resets
+        if journal.new_slot != NONE:
+            self.board.keep_slot()
+        from ota_ending import end
+
+        end(journal, "installed", "")
+        _unload("ending " + JOURNAL)
+        # What is loaded of it was there at boot, and may be of another release.
+        alarm = sys.modules.get("ota_alarm")
+        if alarm:
+            alarm.cancel()
 
     def rollback(self):
         """Roll back the release on trial, then reset. StateError if there is none."""
-        if self._settle() != "trial":
+        journal = self._settle()
+        if journal is None:
             raise StateError("no release is on trial, so there is nothing to roll back")
-        self._stored(self._recovery.go_back, "requested")
+        self._stored(journal.note, "back", "requested")
+        self._stored(self._recover)
         self.board.reset()
 
     def outcome(self):
@@ -129,7 +156,7 @@ class OTA:
 
         The result is "installed" or "rolled back".
         """
-        return self._recovery.outcome()
+        return self._layout().outcome()
 
     def versions(self):
         """Return (files, firmware): the installed versions, each None if unknown."""
@@ -140,7 +167,7 @@ class OTA:
         """Return the version record: VERSION, FIRMWARE_VERSION and RELEASE, as far as known."""
         found = {}
         try:
-            with open(self._recovery.absolute(VERSION_RECORD), "r") as record:
+            with open(self._layout().absolute(VERSION_RECORD), "r") as record:
                 for line in record:
                     pair = line.split("=", 1)
                     found[pair[0].strip()] = pair[-1].strip().strip("'\"")
@@ -162,16 +189,33 @@ class OTA:
         _unload("")
         from ota_retry import wait_to_retry
 
-        failures = wait_to_retry(self, self._recovery.log, failures, error)
+        failures = wait_to_retry(self, self._layout().log, failures, error)
         _unload("")
         return failures
 
     def _settle(self):
-        """Finish an interrupted update if boot.py has not; return the state."""
-        state = self._stored(self._recovery.state)
-        if state in ("idle", "trial"):
-            return state
-        return self._stored(self._recovery.at_boot)
+        """Finish an update that boot.py has not; return the Journal of a trial, else None."""
+        if not exists(self._layout().path):
+            return None
+        from ota_journal import Journal  # only now, to save memory
+
+        journal = Journal(self.board, self.log)
+        state = self._stored(journal.state)
+        if state not in ("idle", "trial"):
+            self._stored(self._recover)
+            state = self._stored(journal.state)
+            if state not in ("idle", "trial"):
+                raise StorageError("an update was interrupted, and can't be completed now")
+        return journal if state == "trial" else None
+
+    def _recover(self):
+        """Have recovery go on with the update; returns only if the device does not reset."""
+        from ota_recovery import recover
+
+        recover(board=self.board, log=self.log, trial_s=0)
+
+    def _layout(self):
+        return Layout(self.board, self.log)
 
     def _stored(self, action, *arguments):
         try:
@@ -180,22 +224,21 @@ class OTA:
             raise StorageError("a file system on this device failed: {}".format(error))
 
     def _prepare(self, again):
-        """Do everything up to and including the journal; False if there is nothing to install."""
+        """Do everything up to and including the journal; None if there is nothing to install."""
         self.connect()
         try:
             # Each part is loaded when needed and unloaded before the next one.
             work = self._plan(again)
             if work is None:
-                return False
+                return None
             # A signature of the manifest would be verified here, before anything is fetched.
             version, previous_version, record, firmware, fetch_bytes = work
             self._store(record)
             slots = self._fetch(firmware, fetch_bytes)
-            from ota_journal import write_journal
+            from ota_commit import write_journal
 
-            header = ("ota 1", version, previous_version, str(self.trial_boots))
-            write_journal(self._recovery, header + slots + self._roots)
-            return True
+            versions = version, previous_version
+            return write_journal(self._layout(), versions, self.trial_boots, slots, self._roots)
         finally:
             _unload()
             self.close()
@@ -203,21 +246,21 @@ class OTA:
     def _plan(self, again):
         from ota_manifest import read_manifest
 
-        plan = read_manifest(self, self._recovery, _unload)
+        plan = read_manifest(self, self._layout(), _unload)
         del read_manifest
         _unload()
         if plan is None:
             return None
         from ota_draft import Draft
 
-        work = Draft(self, self._recovery, plan).make(self.record(), again)
+        work = Draft(self, self._layout(), plan).make(self.record(), again)
         _unload()
         return work
 
     def _store(self, record):
         from ota_store import Store
 
-        store = Store(self._recovery)
+        store = Store(self._layout())
         store.check_space()
         store.keep_old()
         store.keep_record(record)
@@ -230,34 +273,50 @@ class OTA:
         buf = bytearray(4096)
         from ota_fetch import Fetch
 
-        fetch = Fetch(self, self._recovery, fetch_bytes, buf)
+        fetch = Fetch(self, self._layout(), fetch_bytes, buf)
         fetch.files()
         slots = fetch.firmware(*firmware) if firmware else (NONE, NONE)
         _unload()
+        self._rest()
         return slots
 
 
 class _WiFi(OTA):
     """The Wi-Fi connection, shared by WiFiOTA and FTPOTA."""
 
-    def __init__(self, ssid, password, ip, port, **options):
+    def __init__(self, ssid, password, **options):
         super().__init__(**options)
         self._network = (ssid, password)
-        self._client = None
+        # Now, so that invalid arguments are refused, and a device loads only what it uses.
+        self._client = self._make_client()
 
     def connect(self):
         """Join the Wi-Fi network. LinkError if that fails, ConfigError if it can't work."""
         from ota_join import join
 
-        join(self, self._client, *self._network)
+        join(self, self._get_client(), *self._network)
 
     def open(self, path, offset):
         """See OTA.open."""
-        return self._client.open(path, offset)
+        return self._get_client().open(path, offset)
 
     def close(self):
         """Close the connection that is kept between requests."""
-        self._client.close()
+        if self._client:
+            self._client.close()
+
+    def _rest(self):
+        self.close()
+        self._client = None
+        _unload(TRANSPORTS)
+
+    def _get_client(self):
+        # An update that failed after the last download has left none.
+        self._client = self._client or self._make_client()
+        return self._client
+
+    def _make_client(self):
+        raise NotImplementedError
 
 
 class WiFiOTA(_WiFi):
@@ -271,11 +330,13 @@ class WiFiOTA(_WiFi):
     """
 
     def __init__(self, ssid, password, ip, port, **options):
-        super().__init__(ssid, password, ip, port, **options)
-        # Imported here so that a device loads only the transport it uses.
+        self._server = (ip, port)
+        super().__init__(ssid, password, **options)
+
+    def _make_client(self):
         from ota_http import HTTP
 
-        self._client = HTTP(ip, port, self.timeout_s, self.board)
+        return HTTP(*self._server, timeout_s=self.timeout_s, board=self.board)
 
 
 class FTPOTA(_WiFi):
@@ -290,10 +351,13 @@ class FTPOTA(_WiFi):
     """
 
     def __init__(self, ssid, password, ip, port, user="anonymous", login_password="", **options):
-        super().__init__(ssid, password, ip, port, **options)
+        self._server = (ip, port, user, login_password)
+        super().__init__(ssid, password, **options)
+
+    def _make_client(self):
         from ota_ftp import FTP
 
-        self._client = FTP(ip, port, user, login_password, self.timeout_s, self.board)
+        return FTP(*self._server, timeout_s=self.timeout_s, board=self.board)
 
 
 def _unload(steps=STEPS):

@@ -1,4 +1,4 @@
-"""What updates need of a board; what booting needs is in ota_recovery.
+"""What updates need of a board; what booting needs is in ota_ports.
 
 A board that takes firmware also has ``open_slot(progress_path, sha256)``. It returns the
 inactive slot as a sink (see ota_sink) with a ``name`` and a ``check()`` that raises
@@ -9,14 +9,13 @@ file ``progress_path``.
 import os
 import time
 
-import ota_recovery
-from ota_errors import FirmwareError
+import ota_ports
 
 POLL_MS = 100
 SLICE_MS = 1000
 
 
-class MicroPythonBoard(ota_recovery.Board):
+class MicroPythonBoard(ota_ports.Board):
     """A board with MicroPython's ``network`` but without firmware updates: RP2 and others."""
 
     def slot_bytes(self):
@@ -76,22 +75,12 @@ class MicroPythonBoard(ota_recovery.Board):
 
 def find_board():
     """Detect the board and return an object for it."""
-    boot_side = type(ota_recovery.find_board())
-    if boot_side is ota_recovery.Pycom:
+    if ota_ports.has("pycom"):
         from ota_pycom import PycomBoard
 
         return PycomBoard()
-    if boot_side is ota_recovery.Esp32:
+    if ota_ports.has("esp32"):
         from ota_esp32 import Esp32Board
 
         return Esp32Board()
     return MicroPythonBoard()
-
-
-def check_image_start(data):
-    """Raise FirmwareError unless ``data`` begins like an ESP-IDF application image.
-
-    Source: "App Image Format" in the ESP-IDF Programming Guide.
-    """
-    if data[0] != 0xE9:
-        raise FirmwareError("the firmware is not an application image: its first byte isn't 0xE9")

@@ -11,7 +11,7 @@ refused. Sorting makes it possible to find duplicates without holding all paths 
 import os
 
 from ota_errors import FirmwareError, ManifestError, SpaceError, is_sha256
-from ota_recovery import (
+from ota_files import (
     FOLDER,
     NONE,
     VERSION_RECORD,
@@ -31,15 +31,15 @@ class Draft:
 
     Args:
         ota: the OTA that is updating.
-        recovery: its Recovery.
+        layout: its Layout.
         plan: the result of ota_manifest.read_manifest.
     """
 
-    def __init__(self, ota, recovery, plan):
+    def __init__(self, ota, layout, plan):
         self._board = ota.board
         self._skip_firmware = ota.skip_firmware
-        self._recovery = recovery
-        self._path = recovery.folder + "/draft"
+        self._layout = layout
+        self._path = layout.folder + "/draft"
         self._version, self._previous_version, self._release, self._firmware, self._spans = plan
         self._buf = bytearray(BUFFER_BYTES)
 
@@ -74,10 +74,10 @@ class Draft:
         return self._version, self._previous_version or "", record, firmware, fetch_bytes
 
     def _was_rolled_back(self):
-        outcome = self._recovery.outcome()
+        outcome = self._layout.outcome()
         if outcome is None or outcome[:2] != ("rolled back", self._version):
             return False
-        self._recovery.log("{} is not tried again: {}".format(self._version, outcome[3]))
+        self._layout.log("{} is not tried again: {}".format(self._version, outcome[3]))
         return True
 
     def _accept_firmware(self):
@@ -90,7 +90,7 @@ class Draft:
         reason = "this board can't take the firmware {}, {} bytes".format(firmware[3], size)
         if not self._skip_firmware:
             raise FirmwareError(reason)
-        self._recovery.log(reason)
+        self._layout.log(reason)
         return None
 
     def _version_record(self, installed, firmware):
@@ -110,13 +110,15 @@ class Draft:
 
     def _forget_other_sources(self):
         """Drop the contents stored by an earlier attempt unless its manifest was the same."""
-        source = self._recovery.folder + "/source"
-        sha256 = self._hash(self._recovery.folder + "/manifest").encode()
+        source = self._layout.folder + "/source"
+        sha256 = self._hash(self._layout.folder + "/manifest").encode()
         if exists(source):
             with open(source, "rb") as known:
                 if known.read() == sha256:
                     return
-        self._recovery.clear(("draft", "manifest", "source"))
+        from ota_ending import clear  # a new manifest is rare
+
+        clear(self._layout, ("draft", "manifest", "source"))
         with open(source, "wb") as known:
             known.write(sha256)
 
@@ -127,7 +129,7 @@ class Draft:
         outer = []
         try:
             for span in self._spans:
-                lists.append(_List(self._recovery.folder + "/manifest", span))
+                lists.append(_List(self._layout.folder + "/manifest", span))
                 lists[-1].advance()
             with open(self._path, "wb") as draft:
                 fields = _next_entry(lists, "")
@@ -136,7 +138,7 @@ class Draft:
                     path, url_path, sha256, size = self._checked(*fields)
                     _check_outer(outer, path)
                     if path == VERSION_RECORD:
-                        self._recovery.log("the release's own version record is skipped")
+                        self._layout.log("the release's own version record is skipped")
                     elif self._write_one(draft, path, sha256, str(size), url_path):
                         count += 1
                         fetch_bytes += size
@@ -159,7 +161,7 @@ class Draft:
     def _write_one(self, draft, path, sha256, size, url_path):
         """Write an entry unless the file is up to date; return whether it was written."""
         self._check_place(path)
-        target = self._recovery.absolute(path)
+        target = self._layout.absolute(path)
         old_sha256 = self._hash(target) if exists(target) else NONE
         if old_sha256 == sha256:
             return False

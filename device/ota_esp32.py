@@ -6,11 +6,12 @@ Source: "Partition Tables" and "Over The Air Updates" in the ESP-IDF Programming
 import os
 
 from esp32 import Partition
-from ota_board import MicroPythonBoard, check_image_start
-from ota_recovery import Esp32
+from ota_board import MicroPythonBoard
+from ota_port_esp32 import Esp32
 
 BLOCK_BYTES = 4096
 MARK_BLOCKS = 16
+HEAD_BYTES = 24
 
 
 class Esp32Board(Esp32, MicroPythonBoard):
@@ -28,7 +29,9 @@ class Esp32Board(Esp32, MicroPythonBoard):
     def open_slot(self, progress_path, sha256):
         """Return the inactive slot as a sink; see ota_board."""
         partition = Partition(Partition.RUNNING).get_next_update()
-        return BlockSlot(partition, partition.info()[4], progress_path, sha256)
+        running = bytearray(HEAD_BYTES)
+        Partition(Partition.RUNNING).readblocks(0, running)
+        return BlockSlot(partition, partition.info()[4], progress_path, sha256, running)
 
 
 class BlockSlot:
@@ -40,10 +43,15 @@ class BlockSlot:
         progress_path: file that records progress: the SHA-256 in hex, then a dot for each
             MARK_BLOCKS blocks written.
         sha256: of the image, in hex.
+        running: the first bytes of the running image, None if unknown.
     """
 
-    def __init__(self, partition, name, progress_path, sha256):
+    def __init__(self, partition, name, progress_path, sha256, running=None):
+        from ota_image import check_part  # only when needed, to save memory
+
         self.name = name
+        self._check = check_part
+        self._running = running
         self._partition = partition
         self._progress_path = progress_path
         self._sha256 = sha256
@@ -65,8 +73,7 @@ class BlockSlot:
 
     def write(self, data):
         """Write ``data``, a block; only the last may be shorter. FirmwareError if no image."""
-        if self._block == 0:
-            check_image_start(data)
+        self._check(data, self._block * BLOCK_BYTES, self._running)
         if len(data) < BLOCK_BYTES:
             data = bytes(data) + b"\xff" * (BLOCK_BYTES - len(data))
         self._partition.writeblocks(self._block, data)

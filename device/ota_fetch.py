@@ -11,7 +11,7 @@ except ImportError:
     import uhashlib as hashlib
 
 from ota_errors import IntegrityError, LinkError
-from ota_recovery import NONE
+from ota_files import NONE
 from ota_sink import FileSink
 
 # A connection that brought this much before it failed resets the count of failures.
@@ -23,14 +23,14 @@ class Fetch:
 
     Args:
         ota: the OTA that is updating.
-        recovery: its Recovery.
+        layout: its Layout.
         total_bytes: size of all downloads, for progress.
         buf: bytearray to read through; a sink is given as much at a time.
     """
 
-    def __init__(self, ota, recovery, total_bytes, buf):
+    def __init__(self, ota, layout, total_bytes, buf):
         self._ota = ota
-        self._recovery = recovery
+        self._layout = layout
         self._buf = buf
         self._total_bytes = total_bytes
         self._done_bytes = 0
@@ -38,10 +38,10 @@ class Fetch:
 
     def files(self):
         """Download the contents listed in the draft into the store."""
-        with self._recovery.drafted() as drafted:
+        with self._layout.drafted() as drafted:
             for path, sha256, size, _, _, url_path in drafted:
                 if url_path != NONE:
-                    sink = FileSink(self._recovery.stored(path, sha256))
+                    sink = FileSink(self._layout.stored(path, sha256))
                     self.fetch(url_path, int(size), sha256, sink, path)
 
     def firmware(self, url_path, size, sha256, version):
@@ -56,7 +56,7 @@ class Fetch:
         Returns the names of the slot written and of the running one. Raises OTAError.
         """
         board = self._ota.board
-        slot = board.open_slot(self._recovery.folder + "/slot", sha256)
+        slot = board.open_slot(self._layout.folder + "/slot", sha256)
         self.fetch(url_path, size, sha256, slot, "firmware " + version)
         slot.check()
         return slot.name, board.running_slot()

@@ -1,105 +1,178 @@
-"""Last step of an update: write the journal, which commits it."""
+"""The journal of an update; part of recovery, see ota_recovery.
 
-import os
+docs/device-journal.md specifies its format and states, and argues why each power cut is
+survived. Nothing else reads or appends to the journal, except that ota_commit writes it and
+ota_recovery notes that it couldn't load this module.
+"""
 
-try:
-    import binascii
-    import hashlib
-except ImportError:
-    import ubinascii as binascii
-    import uhashlib as hashlib
+from ota_files import (
+    ENTRY_FIELDS,
+    NONE,
+    OWN,
+    Layout,
+    Lines,
+    binascii,
+    exists,
+    hashlib,
+    remove,
+)
 
-from ota_errors import ManifestError, StorageError
-from ota_recovery import ENTRY_FIELDS, FOLDER, NONE, copy_file, exists, file_sha256
+FORMAT = "ota 2"
+FIRST_FORMAT = "ota 1"
+# Fields of the header that begin with this are options, any others are roots.
+OPTION = "+"
+PLACING = OPTION + "place"
+COPY = "copy"
 
-BOOT_PY = "flash/boot.py"
-BUFFER_BYTES = 512
 
+class Journal(Layout):
+    """The journal: what is to be done, and notes of what has been done.
 
-def write_journal(recovery, header):
-    """Write the journal from the draft. From then on the update is committed.
+    After state() has found a valid journal, the fields of its header are attributes:
+    ``format``, ``version`` and ``previous_version``, ``trial_boots``, ``new_slot`` and
+    ``old_slot``, and ``roots``, which the application may have added to the board's. ``notes``
+    counts each kind of note; ``reason`` is why the update is rolled back.
+    Methods raise OSError if a file system fails.
 
     Args:
-        recovery: a Recovery.
-        header: fields of the first line: format, version, previous version, boots of the
-            trial, slot of the new firmware, slot of the old firmware, and the roots that the
-            application has given, each as ``name=path``.
-
-    Raises StorageError if the store is damaged, ManifestError for an unsafe boot.py.
+        board: a Board, see ota_ports.
+        log: called with each message, one line of text.
     """
-    # Everything that the journal refers to must be on flash first.
-    recovery.board.sync()
-    _check_store(recovery)
-    with open(recovery.journal, "wb") as journal:
-        sha256 = hashlib.sha256()
+
+    def __init__(self, board, log=None):
+        super().__init__(board, log)
+        self._forget()
+
+    def _forget(self):
+        self.version = None
+        self.notes = {}
+        self.reason = None
+        self.roots = self.board.roots
+
+    def state(self):
+        """Read the journal and return "idle", "installing", "trial" or "back"."""
+        self._forget()
+        if exists(self.path):
+            with open(self.path, "rb") as lines:
+                header = _valid_header(lines)
+                if header:
+                    self._read_header(header)
+                    self._read_notes(lines)
+        if self.version is None:
+            return "idle"
+        if "back" in self.notes:
+            return "back"
+        return "trial" if "trial" in self.notes else "installing"
+
+    def _read_header(self, fields):
+        form, version, previous_version, boots, new_slot, old_slot = fields[:6]
+        if form not in (FORMAT, FIRST_FORMAT):
+            raise OSError("the journal has the format {}, which is unknown".format(form))
+        roots = dict(self.board.roots)
+        for field in fields[6:]:
+            name, value = field.split("=", 1)
+            if not name.startswith(OPTION):
+                # Kept in the journal, so that boot.py can't have others than the update had.
+                roots[name] = value
+            elif (name, value) != (PLACING, COPY):
+                raise OSError("the journal has the option {}, which is unknown".format(field))
+        self.format, self.version, self.previous_version = form, version, previous_version
+        self.trial_boots, self.new_slot, self.old_slot = int(boots), new_slot, old_slot
+        self.roots = roots
+
+    def _read_notes(self, lines):
+        line = lines.readline()
+        while line:
+            note = line.rstrip(b"\n").split(b"\t", 1)
+            if len(note) > 1:  # else incomplete
+                name = _text(note[0])
+                self.notes[name] = self.notes.get(name, 0) + 1
+                if name == "back":
+                    self.reason = _text(note[1])
+            line = lines.readline()
+
+    def count(self, name):
+        """Return how many notes of a kind there are.
+
+        Args:
+            name: kind of note.
+        """
+        return self.notes.get(name, 0)
+
+    def note(self, name, text=""):
+        """Append a note.
+
+        Args:
+            name: kind of note.
+            text: what it says.
+
+        Returns how many notes of this kind there are now. OSError if it can't be stored.
+        """
+        before = self.count(name)
+        # Start with a line end: the last note may be incomplete.
+        line = "\n{}\t{}\n".format(name, text).encode()
         try:
-            _write_line(journal, sha256, header)
-            # boot.py last: if FAT loses it, everything that main.py needs is in place.
-            for boot_py in (False, True):
-                with recovery.drafted() as drafted:
-                    for fields in drafted:
-                        if (fields[0] == BOOT_PY) == boot_py:
-                            _write_line(journal, sha256, fields[:ENTRY_FIELDS])
-        finally:
-            digest = sha256.digest()
-        journal.write(b"end\t" + binascii.hexlify(digest) + b"\n")
-    recovery.board.sync()
-    if recovery.state() != "installing":
-        move_aside(recovery.board.roots["flash"])
+            self._append(line)
+        except OSError:
+            # The release may have filled the flash: remove what only the download needed.
+            for unneeded in OWN:
+                remove(self.folder + "/" + unneeded)
+            self._append(line)
+        self.board.sync()
+        self.state()
+        # Don't go on with something that the next boot would not know about.
+        if self.count(name) <= before:
+            raise OSError("the journal did not keep a note")
+        return before + 1
+
+    def _append(self, line):
+        with open(self.path, "ab") as notes:
+            notes.write(line)
+
+    def targets(self, back):
+        """Return an iterator, to be used with ``with``, over (path, SHA-256, size in bytes).
+
+        Args:
+            back: whether to yield the old state of each path, not the new one.
+        """
+        return Targets(self.path, back)
+
+    def firmware_runs(self):
+        """Return whether the running firmware is that of the new release."""
+        return self.new_slot in (NONE, self.board.running_slot())
 
 
-def _check_store(recovery):
-    """Check once more everything that installing or rolling back will need."""
-    buf = bytearray(BUFFER_BYTES)
-    with recovery.drafted() as drafted:
-        for path, sha256, _, old_sha256, _, _ in drafted:
-            recovery.board.feed_watchdog()
-            for wanted in (sha256, old_sha256):
-                stored = recovery.stored(path, wanted)
-                if wanted != NONE and file_sha256(stored, buf) != wanted:
-                    move_aside(recovery.board.roots[path.split("/", 1)[0]])
-            if path == BOOT_PY and NONE not in (sha256, old_sha256):
-                _check_boot_py(recovery.stored(path, old_sha256), recovery.stored(path, sha256))
+class Targets(Lines):
+    """Iterates over the entries of a journal; see Journal.targets."""
+
+    def __init__(self, path, back):
+        super().__init__(path, ENTRY_FIELDS)
+        self._back = back
+
+    def __next__(self):
+        path, sha256, size, old_sha256, old_size = super().__next__()
+        return (path, old_sha256, int(old_size)) if self._back else (path, sha256, int(size))
 
 
-def move_aside(root):
-    """Replace a library folder that FAT has damaged beyond repair by a new one.
-
-    Args:
-        root: path of the file system's root.
-
-    Always raises StorageError.
-    """
-    folder = root + "/" + FOLDER
-    number = 1
-    while exists("{}.{}".format(folder, number)):
-        number += 1
-    aside = "{}.{}".format(folder, number)
-    os.rename(folder, aside)
-    os.mkdir(folder)
-    # Without the outcome, a release that was rolled back would be installed again.
-    buf = bytearray(BUFFER_BYTES)
-    sha256 = file_sha256(aside + "/outcome", buf)
-    if sha256:
-        copy_file(aside + "/outcome", folder + "/outcome", sha256, buf)
-    raise StorageError("the folder {} was damaged and has been replaced".format(folder))
+def _valid_header(lines):
+    """Return the fields of the first line, None if the journal is incomplete."""
+    header = None
+    sha256 = hashlib.sha256()
+    try:
+        line = lines.readline()
+        while line and not line.startswith(b"end\t"):
+            sha256.update(line)
+            header = header or line
+            line = lines.readline()
+    finally:
+        digest = binascii.hexlify(sha256.digest())
+    if header and line == b"end\t" + digest + b"\n":
+        return header.decode().rstrip("\n").split("\t")
+    return None
 
 
-def _write_line(journal, sha256, fields):
-    line = ("\t".join(fields) + "\n").encode()
-    sha256.update(line)
-    journal.write(line)
-
-
-def _check_boot_py(old, new):
-    """Refuse a boot.py that drops the call of ota_boot."""
-    if _mentions_ota_boot(old) and not _mentions_ota_boot(new):
-        raise ManifestError("has a boot.py that does not call ota_boot")
-
-
-def _mentions_ota_boot(path):
-    with open(path, "rb") as source:
-        line = source.readline()
-        while line and b"ota_boot" not in line:
-            line = source.readline()
-    return bool(line)
+def _text(data):
+    try:
+        return data.decode()
+    except ValueError:
+        return ""  # damaged

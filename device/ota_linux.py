@@ -7,8 +7,8 @@ which names the slot to boot from.
 import os
 import time
 
-from ota_board import MicroPythonBoard, check_image_start
-from ota_recovery import exists
+from ota_board import MicroPythonBoard
+from ota_files import exists
 
 SLOT_BYTES = 4194304
 SLOTS = ("slot0", "slot1")
@@ -43,11 +43,11 @@ class LinuxBoard(MicroPythonBoard):
         """Do nothing: whatever started the application supervises it."""
 
     def running_slot(self):
-        """See ota_recovery.Board.running_slot."""
+        """See ota_ports.Board.running_slot."""
         return self._running
 
     def boot_slot(self, name):
-        """See ota_recovery.Board.boot_slot."""
+        """See ota_ports.Board.boot_slot."""
         with open(self._folder + "/boot", "w") as chosen:
             chosen.write(name)
 
@@ -91,23 +91,24 @@ class _FileSlot:
 
     def __init__(self, name, sink):
         self.name = name
-        self._begun = False
+        from ota_image import check_part  # only when needed, to save memory
+
+        self._check = check_part
+        self._written_bytes = 0
         self._sink = sink
         self.restart = sink.restart
         self.close = sink.close
 
     def resume(self, buf, limit_bytes, update_hash):
         """See FileSink.resume."""
-        size = self._sink.resume(buf, limit_bytes, update_hash)
-        self._begun = size > 0
-        return size
+        self._written_bytes = self._sink.resume(buf, limit_bytes, update_hash)
+        return self._written_bytes
 
     def write(self, data):
         """Append ``data``; FirmwareError if it is no image."""
-        if not self._begun:
-            check_image_start(data)
-            self._begun = True
+        self._check(data, self._written_bytes)
         self._sink.write(data)
+        self._written_bytes += len(data)
 
     def check(self):
         """Do nothing: the SHA-256 has been checked."""

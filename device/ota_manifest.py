@@ -5,15 +5,15 @@ library's own folder is written to.
 """
 
 from ota_errors import LinkError, ManifestError
+from ota_files import NONE
 from ota_json import JSONReader
-from ota_recovery import NONE
 
 BUFFER_BYTES = 512
 FIELDS = ("dst_path", "sha256", "size", "URL", "version")
 LISTS = ("delete", "new", "update")
 
 
-def read_manifest(ota, recovery, unload):
+def read_manifest(ota, layout, unload):
     """Request the manifest and write its lists to the file ``.ota/manifest``.
 
     That file has one tab-separated line per entry: path, SHA-256, size in bytes, URL. NONE
@@ -21,7 +21,7 @@ def read_manifest(ota, recovery, unload):
 
     Args:
         ota: the OTA that is updating.
-        recovery: its Recovery.
+        layout: its Layout.
         unload: function that unloads modules, named without "ota_".
 
     Returns (version, previous version or None, content id of the release or None, firmware,
@@ -29,7 +29,7 @@ def read_manifest(ota, recovery, unload):
     version], all strings; spans are the (start, end) of each list in the file, as offsets in
     bytes. Raises OTAError.
     """
-    path = _question(ota, recovery)
+    path = _question(ota, layout)
     unload("question")
     buf = bytearray(BUFFER_BYTES)
     failures = 0
@@ -38,7 +38,7 @@ def read_manifest(ota, recovery, unload):
             stream = ota.open(path, 0)
             try:
                 reader = JSONReader(stream, buf, ota.manifest_limit_bytes)
-                with open(recovery.folder + "/manifest", "wb") as lists:
+                with open(layout.folder + "/manifest", "wb") as lists:
                     return _read(reader, lists)
             finally:
                 stream.close()
@@ -46,11 +46,11 @@ def read_manifest(ota, recovery, unload):
             failures = ota.wait_to_retry(failures + 1, error)
 
 
-def _question(ota, recovery):
+def _question(ota, layout):
     # Of its own: a stale pointer to a function on the stack would keep its module alive.
     from ota_question import begin
 
-    return begin(ota, recovery)
+    return begin(ota, layout)
 
 
 def _read(reader, lists):

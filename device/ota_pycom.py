@@ -1,9 +1,9 @@
 """Pycom boards: firmware through ``pycom``, and Pycom's own WLAN class."""
 
 import pycom
-from ota_board import MicroPythonBoard, check_image_start
+from ota_board import MicroPythonBoard
 from ota_errors import FirmwareError
-from ota_recovery import Pycom
+from ota_port_pycom import Pycom
 
 # ota_write does not check bounds; other partitions follow the slot.
 SLOT_BYTES_4MB = 1757184
@@ -41,7 +41,7 @@ class PycomBoard(Pycom, MicroPythonBoard):
         return self._slot
 
     def boot_slot(self, name):
-        """See ota_recovery.Board.boot_slot."""
+        """See ota_ports.Board.boot_slot."""
         if self._slot and self._slot.name == name:
             self._switched = True
             pycom.ota_finish()
@@ -54,20 +54,22 @@ class _PycomSlot:
 
     def __init__(self, name):
         self.name = name
-        self._started = False
+        self._written_bytes = 0
 
     def resume(self, buf, limit_bytes, update_hash):
         """Start over and return 0."""
+        from ota_image import check_part  # only when needed, to save memory
+
+        self._check = check_part
         pycom.ota_start()
-        self._started = False
+        self._written_bytes = 0
         return 0
 
     def write(self, data):
         """Write up to 4096 bytes; FirmwareError if it is no image."""
-        if not self._started:
-            check_image_start(data)
-            self._started = True
+        self._check(data, self._written_bytes)
         pycom.ota_write(data)
+        self._written_bytes += len(data)
 
     def restart(self):
         """Do nothing: resume starts over."""

@@ -3,20 +3,20 @@
 import os
 
 from ota_errors import is_sha256
-from ota_recovery import FOLDER, exists, remove
+from ota_files import FOLDER, exists, remove
 
 EIO = 5
 UNQUOTED = "-._~"
 
 
-def begin(ota, recovery):
+def begin(ota, layout):
     """Prepare the library's folder; return the path and query of the manifest to ask for.
 
     Args:
         ota: the OTA that is updating.
-        recovery: its Recovery, which is idle.
+        layout: its Layout, which is idle.
     """
-    _prepare_folders(recovery)
+    _prepare_folders(layout)
     record = ota.record()
     fields = []
     for name, value in (
@@ -32,24 +32,24 @@ def begin(ota, recovery):
     return folder + "/manifest.json" + ("?" + "&".join(fields) if fields else "")
 
 
-def _prepare_folders(recovery):
+def _prepare_folders(layout):
     """Create the folders and remove a stale journal; stored contents stay."""
-    for root in recovery.board.roots.values():
+    for root in layout.board.roots.values():
         if (root == "" or exists(root)) and not exists(root + "/" + FOLDER):
             os.mkdir(root + "/" + FOLDER)
-    remove(recovery.journal)
-    if not exists(recovery.folder + "/outcome"):
+    remove(layout.path)
+    if not exists(layout.folder + "/outcome"):
         # Created now: a new name after the journal is written could be lost by FAT.
-        open(recovery.folder + "/outcome", "w").close()
+        open(layout.folder + "/outcome", "w").close()
     try:
-        open(recovery.folder + "/manifest", "wb").close()
+        open(layout.folder + "/manifest", "wb").close()
     except OSError as error:
         if error.args[0] != EIO:
             raise
         # FAT has left the file with a broken cluster chain; it can't be opened any more.
-        from ota_journal import move_aside
+        from ota_commit import move_aside
 
-        move_aside(recovery.board.roots["flash"])
+        move_aside(layout.board.roots["flash"])
 
 
 def _quoted(text, kept):

@@ -1,7 +1,7 @@
 """Rules for the values in a manifest; each function raises ManifestError if one is broken."""
 
 from ota_errors import ManifestError, is_sha256
-from ota_recovery import FOLDER
+from ota_files import FOLDER, SET
 
 LONGEST_PATH_BYTES = 200
 LONGEST_NAME_BYTES = 100
@@ -93,5 +93,6 @@ def check_removable(path):
     """
     path = path.lower()
     name = path[path.rfind("/") + 1 :]
-    if path == "flash/boot.py" or name.startswith("ota_boot.") or name.startswith("ota_recovery."):
+    stem = name[: name.rfind(".")]
+    if path == "flash/boot.py" or stem in ("ota_boot", "ota_recovery") or stem in SET:
         raise ManifestError("deletes {}, which recovery needs".format(path))

@@ -3,7 +3,7 @@
 import os
 
 from ota_errors import SpaceError
-from ota_recovery import (
+from ota_files import (
     NONE,
     VERSION_RECORD,
     copy_file,
@@ -22,17 +22,19 @@ class Store:
     """The contents in ``.ota``, named by SHA-256: what installing and rolling back need.
 
     Args:
-        recovery: a Recovery whose draft has been written.
+        layout: a Layout whose draft has been written.
     """
 
-    def __init__(self, recovery):
-        self._recovery = recovery
+    def __init__(self, layout):
+        self._layout = layout
 
     def check_space(self):
         """Raise SpaceError if the update or its rollback does not fit."""
         needs = {}
-        for root, folder in self._recovery.board.roots.items():
+        for root, folder in self._layout.board.roots.items():
             need, free, file_system = self._need_bytes(root, folder)
+            if root == "flash":
+                need += self._copies_bytes()
             # Roots may share a file system, and its space.
             need += needs.get(file_system, 0)
             needs[file_system] = need
@@ -44,12 +46,12 @@ class Store:
     def keep_old(self):
         """Copy what the update replaces or deletes; moved files then need no download."""
         buf = bytearray(BUFFER_BYTES)
-        with self._recovery.drafted() as drafted:
+        with self._layout.drafted() as drafted:
             for path, _, _, old_sha256, _, _ in drafted:
-                self._recovery.board.feed_watchdog()
-                stored = self._recovery.stored(path, old_sha256)
+                self._layout.board.feed_watchdog()
+                stored = self._layout.stored(path, old_sha256)
                 if old_sha256 != NONE and file_sha256(stored, buf) != old_sha256:
-                    copy_file(self._recovery.absolute(path), stored, old_sha256, buf)
+                    copy_file(self._layout.absolute(path), stored, old_sha256, buf)
 
     def keep_record(self, record):
         """Store the new version record, the only content that is not downloaded.
@@ -57,7 +59,7 @@ class Store:
         Args:
             record: its content, as bytes.
         """
-        with open(self._recovery.stored(VERSION_RECORD, sha256_hex(record)), "wb") as copy:
+        with open(self._layout.stored(VERSION_RECORD, sha256_hex(record)), "wb") as copy:
             copy.write(record)
 
     def _need_bytes(self, root, folder):
@@ -71,11 +73,11 @@ class Store:
         stored = growth = largest = folders = entries = free = file_system = 0
         block = SMALLEST_BLOCK_BYTES
         before = ""
-        with self._recovery.drafted() as drafted:
+        with self._layout.drafted() as drafted:
             for path, sha256, size, old_sha256, old_size, _ in drafted:
                 if path.split("/", 1)[0] != root:
                     continue
-                self._recovery.board.feed_watchdog()
+                self._layout.board.feed_watchdog()
                 if not entries:
                     block, free, file_system = self._blocks(folder)
                 entries += 1
@@ -94,13 +96,23 @@ class Store:
         spare = SPARE_BLOCKS + entries // 8 + folders * FOLDER_BLOCKS
         return (stored + growth + largest + spare) * block, free, file_system
 
+    def _copies_bytes(self):
+        """Return the bytes that the copies of recovery need; see ota_aside."""
+        from ota_aside import copies
+
+        return sum(
+            -(-os.stat(path)[6] // SMALLEST_BLOCK_BYTES) * SMALLEST_BLOCK_BYTES
+            for path, copy in copies(self._layout)
+            if not exists(copy)
+        )
+
     def _new_folders(self, path, before):
         """Return how many folders a path needs, not counting those of the path ``before``."""
         count = 0
         at = path.find("/", path.find("/") + 1)
         while at > 0:
             if not before.startswith(path[: at + 1]):
-                count += not exists(self._recovery.absolute(path[:at]))
+                count += not exists(self._layout.absolute(path[:at]))
             at = path.find("/", at + 1)
         return count
 
@@ -112,5 +124,5 @@ class Store:
         return max(stat[0], SMALLEST_BLOCK_BYTES), stat[1] * stat[4], (stat[0], stat[2])
 
     def _stored_blocks(self, path, sha256, block):
-        stored = self._recovery.stored(path, sha256)
+        stored = self._layout.stored(path, sha256)
         return -(-os.stat(stored)[6] // block) if exists(stored) else 0

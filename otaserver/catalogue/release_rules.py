@@ -35,7 +35,18 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 BOOT_FILE = "flash/boot.py"
 # What the device library records versions in; it passes over a release's own.
 VERSION_RECORD = "flash/OTA_VERSION.py"
-_RECOVERY = ("ota_boot.", "ota_recovery.")
+_RECOVERY = (
+    "ota_boot.",
+    "ota_recovery.",
+    "ota_alarm.",
+    "ota_ending.",
+    "ota_files.",
+    "ota_journal.",
+    "ota_port_esp32.",
+    "ota_port_pycom.",
+    "ota_ports.",
+    "ota_replay.",
+)
 _RESERVED = "ota_prev."
 
 

@@ -5,11 +5,13 @@
 ``import`` is the heap that lives after ``import OTA``. ``live`` is the most that lives
 above it during an update, its install, and confirm or rollback. ``heap`` is what an update
 needs above it in all, garbage and fragments included: the smallest ``-X heapsize`` with which
-it succeeds, found by trying, less the interpreter's own and the import. A device with 32
-bits needs about half.
+it succeeds, found by trying, less the interpreter's own and the import. ``boot`` is the
+smallest heap, less the interpreter's own, with which ota_boot finds that there is nothing
+to do, and with which it completes an update. A device with 32 bits needs about half.
 """
 
 import hashlib
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -23,6 +25,9 @@ from tests.support.raw_servers import RawFTPServer, RawHTTPServer
 from tests.support.update_tree import contents, manifest
 
 SCRIPT = PROJECT / "tests" / "bench" / "device_update.py"
+START = PROJECT / "tests" / "bench" / "device_start.py"
+INTERRUPTED = PROJECT / "tests" / "bench" / "device_interrupted.py"
+BOOT_COUNT = 100
 COUNTS = (10, 100, 1000)
 FIRMWARE_BYTES = 1_500_000
 JOURNAL = "flash/.ota/journal"
@@ -127,9 +132,59 @@ def smallest_heap(library: Path, release: Release, transport: str, port: int) ->
     return enough
 
 
+def boots(library: Path, flash: Path, heap_bytes: int) -> bool:
+    """Start a device with so much heap; say whether recovery did what there was to do."""
+    with tempfile.TemporaryDirectory() as name:
+        copy = Path(name) / "flash"
+        shutil.copytree(flash, copy)
+        (copy / "lib").mkdir(exist_ok=True)
+        for path in library.iterdir():
+            if path.suffix in (".py", ".mpy"):
+                shutil.copy(path, copy / "lib")
+        command = [*micropython_command(), "-X", f"heapsize={heap_bytes}", str(START), str(copy)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=RUN_TIMEOUT_S)
+        journal = copy / ".ota" / "journal"
+        if journal.exists():
+            return b"\ntrial\t" in journal.read_bytes()
+        return done.stdout == "state idle\n"
+
+
+def smallest_boot_heap(library: Path, flash: Path) -> int:
+    """Find the smallest heap with which a device boots."""
+    too_small, enough = 0, LARGEST_BYTES
+    while enough - too_small > STEP_BYTES:
+        middle = (too_small + enough) // 2
+        if boots(library, flash, middle):
+            enough = middle
+        else:
+            too_small = middle
+    return enough
+
+
+def interrupted_update(folder: Path) -> Path:
+    """Return a device's flash on which an update is written, but not installed yet."""
+    release = Release(BOOT_COUNT, 1)
+    release.device(folder, LIBRARY)
+    code = [sys.executable, "-B", str(INTERRUPTED), str(LIBRARY), str(folder)]
+    served = contents(manifest(release.old, release.new), release.new)
+    with SERVERS["http"](served) as server:
+        subprocess.run([*code, str(server.port)], check=True)
+    return folder / "flash"
+
+
+def measure_boots(name: str, library: Path, own: int) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        idle = Path(folder) / "idle"
+        idle.mkdir()
+        print(f"{name}: idle boot {smallest_boot_heap(library, idle) - own:7,} bytes of heap")
+        flash = interrupted_update(Path(folder))
+        print(f"{name}: recovery  {smallest_boot_heap(library, flash) - own:7,} bytes of heap")
+
+
 def measure(name: str, library: Path) -> None:
     imported, own = import_bytes(library)
     print(f"{name}: import {imported:,} bytes live", flush=True)
+    measure_boots(name, library, own)
     for transport, server_class in SERVERS.items():
         for count in COUNTS:
             release = Release(count)

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.library import DictionaryOTA, QuickBoard, Reset, files_below, put
+from tests.device.conftest import raw_server
+from tests.support.library import TRANSPORTS, DictionaryOTA, QuickBoard, Reset, files_below, put
 from tests.support.update_tree import NEW, OLD, contents, manifest
 
 import ota_errors  # isort: skip  (tests.support.library has put it within reach)
@@ -106,3 +107,19 @@ def test_a_release_that_was_rolled_back_does_not_come_again_by_it(
     assert ota.outcome() == ("rolled back", "1.0.1", "1.0.0", "requested")
     offer(ota, "1.0.1")
     assert ota.update() is False
+
+
+@pytest.mark.real
+def test_the_transport_that_the_failed_update_dropped_is_there_again(
+    tmp_path: Path, transport: str
+) -> None:
+    put(tmp_path, OLD)
+    board = DamagingBoard(tmp_path)
+    with raw_server(transport, contents(manifest(OLD, NEW), NEW)) as server:
+        ota = TRANSPORTS[transport]("net", "pw", "127.0.0.1", server.port, board=board)
+        board.root = tmp_path / "flash/.ota"
+        with pytest.raises(ota_errors.StorageError, match="was damaged"):
+            ota.update()
+        with pytest.raises(Reset):
+            ota.update()
+    assert files_below(tmp_path) == NEW

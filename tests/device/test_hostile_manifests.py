@@ -9,7 +9,7 @@ import pytest
 from tests.device.conftest import raw_server
 from tests.support.device import Device
 from tests.support.file_names import FoldingOS
-from tests.support.library import DictionaryOTA, QuickBoard, Reset, ota_recovery
+from tests.support.library import DictionaryOTA, QuickBoard, Reset, ota_files
 from tests.support.update_tree import FIRMWARE, NEW, OLD, content_entry, contents, manifest
 
 import ota_rules  # isort: skip
@@ -264,7 +264,7 @@ def test_paths_that_are_others_where_flash_is_the_root(path: str) -> None:
 
 @pytest.fixture
 def folding(ota: DictionaryOTA, monkeypatch: pytest.MonkeyPatch) -> DictionaryOTA:
-    monkeypatch.setattr(ota_recovery, "os", FoldingOS())
+    monkeypatch.setattr(ota_files, "os", FoldingOS())
     return ota
 
 
@@ -335,7 +335,7 @@ class TestAfterARollback:
 
     def test_the_same_release_is_left_alone(self, rolled_back: DictionaryOTA) -> None:
         said: list[str] = []
-        rolled_back._recovery.log = said.append
+        rolled_back.log = said.append
         assert rolled_back.update() is False
         assert said == ["1.0.1 is not tried again: requested"]
 

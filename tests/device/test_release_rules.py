@@ -22,7 +22,15 @@ from otaserver.manifest.offer import Offer, offer
 from otaserver.manifest.update_request import UpdateRequest
 from tests.catalogue.finding import tree_at
 from tests.support.file_names import FoldingOS
-from tests.support.library import DictionaryOTA, QuickBoard, Reset, files_below, ota_recovery, put
+from tests.support.library import (
+    DictionaryOTA,
+    QuickBoard,
+    Reset,
+    files_below,
+    ota_files,
+    ota_recovery,
+    put,
+)
 from tests.support.release_rules import BASE, CASES, Case, Device
 from tests.support.trees import scanned, write_tree
 
@@ -89,7 +97,7 @@ def test_what_the_server_does_not_offer_the_device_would_refuse(
     assert offer(tree, UpdateRequest("1.0.0", None)).release is None
     assert offer(tree, UpdateRequest("1.0.0", "1.0.0")).firmware is None
     if case.device is Device.REFUSES_ON_FAT:
-        monkeypatch.setattr(ota_recovery, "os", FoldingOS())
+        monkeypatch.setattr(ota_files, "os", FoldingOS())
     ota = device_on(tmp_path / "device", case.old or BASE, board_for(case.device))
     ota.served = served(root, without_rules(tree, case))
     before = files_below(tmp_path / "device")
@@ -98,6 +106,20 @@ def test_what_the_server_does_not_offer_the_device_would_refuse(
     if case.device in ERRORS:
         assert files_below(tmp_path / "device") == before
         assert not (tmp_path / "device/flash/.ota/journal").exists()
+
+
+@pytest.mark.parametrize("stem", ["ota_boot", "ota_recovery", *ota_files.SET])
+def test_no_module_of_recovery_is_taken_away(root: Path, tmp_path: Path, stem: str) -> None:
+    old = {**BASE, f"flash/lib/{stem}.py": b"OLD = 1\n"}
+    new = {path: content for path, content in old.items() if stem not in path}
+    case = Case("", "", "", "", Device.REFUSES, {**new, "flash/main.py": b"new\n"}, old)
+    case.write(root)
+    tree = tree_of(root)
+    assert offer(tree, UpdateRequest("1.0.0", None)).release is None
+    ota = device_on(tmp_path / "device", old, QuickBoard)
+    ota.served = served(root, without_rules(tree, case))
+    with pytest.raises(ota_errors.ManifestError, match="which recovery needs"):
+        ota.update()
 
 
 @pytest.mark.parametrize(

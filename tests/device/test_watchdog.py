@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.board import SimulatedBoard
 from tests.support.device import Boot
-from tests.support.library import DictionaryOTA, QuickBoard, Reset, ota_recovery, put, quick_ota
+from tests.support.library import DictionaryOTA, QuickBoard, Reset, ota_files, put, quick_ota
 from tests.support.raw_servers import STALL, RawHTTPServer
 from tests.support.update_tree import contents, manifest
 
@@ -52,7 +52,7 @@ def events(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
         return noting
 
-    monkeypatch.setattr(ota_recovery, "_pour", noted(ota_recovery._pour))
+    monkeypatch.setattr(ota_files, "_pour", noted(ota_files._pour))
     monkeypatch.setattr(os, "remove", noted(os.remove))
     return found
 

@@ -54,12 +54,14 @@ class Tally:
             self.first_losses.append(f"{job}: {details[0]}")
 
 
-def simulate(kind: str, scenario: str, size: str, jobs: list[str]) -> list[str]:
+def simulate(
+    kind: str, scenario: str, size: str, jobs: list[str], libraries: str = str(PROJECT / "device")
+) -> list[str]:
     """Run jobs in one MicroPython; return its line for each update that it tried."""
     script = PROJECT / "tests" / "powercuts" / "simulation.py"
     command = [*micropython_command(), "-X", "heapsize=32m", str(script)]
     done = subprocess.run(
-        [*command, str(PROJECT / "device"), kind, scenario, size, *jobs],
+        [*command, libraries, kind, scenario, size, *jobs],
         capture_output=True,
         text=True,
         timeout=BATCH_TIMEOUT_S,

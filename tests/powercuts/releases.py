@@ -1,13 +1,16 @@
 """The releases of the simulated device, and what a server would say of them (MicroPython)."""
 
 import hashlib
+import os
 
-FIRMWARE = b"\xe9" + b"firmware 1.0.1 " * 4700
-MODULES = (
-    "OTA", "ota_board", "ota_boot", "ota_draft", "ota_errors", "ota_fetch", "ota_journal",
-    "ota_json", "ota_manifest", "ota_question", "ota_recovery", "ota_rules", "ota_sink",
-    "ota_store",
+FIRMWARE = b"\xe9" + bytes(23) + b"firmware 1.0.1 " * 4700
+# Of the library, what a device with a transport of its own doesn't need.
+ELSEWHERE = (
+    "ota_answer.py", "ota_chunked.py", "ota_connect.py", "ota_ftp.py", "ota_ftp_setup.py",
+    "ota_http.py", "ota_join.py", "ota_linux.py", "ota_odd_answer.py", "ota_redirect.py",
+    "ota_roots.py", "ota_socket.py", "ota_transfer.py",
 )  # fmt: skip
+BOARDS = ("ota_esp32.py", "ota_port_esp32.py", "ota_port_pycom.py", "ota_pycom.py")
 BOOT_PY = b"import ota_boot\nota_boot.run()\n"
 # main.py of every release; what it starts depends on the scenario.
 MAIN_PY = b"import OTA\nstart(OTA.OTA)\n"
@@ -16,11 +19,13 @@ MAIN_PY = b"import OTA\nstart(OTA.OTA)\n"
 def library(folder: str, board: str) -> dict[str, bytes]:
     """Return the library's files as they are on the device."""
     files = {}
-    names = list(MODULES)
-    names.append(board)
-    for name in names:
-        with open(folder + "/" + name + ".py", "rb") as source:
-            files["flash/lib/" + name + ".py"] = source.read()
+    for name in os.listdir(folder):
+        if not name.endswith(".py") or name in ELSEWHERE:
+            continue
+        if name in BOARDS and not name.endswith("_" + board + ".py"):
+            continue
+        with open(folder + "/" + name, "rb") as source:
+            files["flash/lib/" + name] = source.read()
     return files
 
 
@@ -47,8 +52,21 @@ def full_releases(library: dict[str, bytes]) -> tuple[dict[str, bytes], dict[str
         "sd/added/leaf.txt": b"leaf\n",
     }
     new.update(library)
-    for name in ("ota_recovery", "OTA"):
+    for name in ("ota_recovery", "ota_journal", "OTA"):
         new["flash/lib/" + name + ".py"] += b"# new\n"
+    return old, new
+
+
+def moved_releases(
+    first: dict[str, bytes], second: dict[str, bytes]
+) -> tuple[dict[str, bytes], dict[str, bytes]]:
+    """Return a release with one edition of the library, and one with the next edition."""
+    files = {"flash/boot.py": BOOT_PY, "flash/main.py": MAIN_PY, "sd/changes.txt": b"old\n"}
+    old, new = dict(files), dict(files)
+    new["flash/boot.py"] += b"# new\n"
+    new["sd/changes.txt"] = b"new\n"
+    old.update(first)
+    new.update(second)
     return old, new
 
 

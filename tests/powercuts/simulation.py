@@ -9,7 +9,8 @@ is refused. Prints a line for each update that was tried:
 
     job CUTS ok|LOST|unfired DETAILS
 
-KIND says what the device is, see KINDS. The library is on the device's own flash and is
+DEVICE_FOLDER may be two of them, ``OLD:NEW``: then the update brings another edition of the
+library. KIND says what the device is, see KINDS. The library is on the device's own flash and is
 imported from there; what is on flash to the byte is not compiled anew, to save time.
 """
 
@@ -29,7 +30,16 @@ from chips import (
     Reset,
 )
 
-from releases import FIRMWARE, Bytes, full_releases, library, record, served, small_releases
+from releases import (
+    FIRMWARE,
+    Bytes,
+    full_releases,
+    library,
+    moved_releases,
+    record,
+    served,
+    small_releases,
+)
 
 TYPE_CHECKING = False  # for a type checker it is true
 if TYPE_CHECKING:
@@ -37,7 +47,7 @@ if TYPE_CHECKING:
 
     from OTA import OTA
 
-LIBRARY = sys.argv[1]
+OLD_LIBRARY, _, NEW_LIBRARY = sys.argv[1].partition(":")
 CHIPS = {"esp32": Esp32, "pycom": Pycom}
 # File system, chip, block size, size of a flash and of a card, what a write does.
 KINDS = {
@@ -107,6 +117,15 @@ def is_there(path: str) -> bool:
     return True
 
 
+def state_of(ota: OTA) -> str:
+    """Return the state of an update, whichever edition of the library carries it out."""
+    if hasattr(ota, "_recovery"):  # the first
+        return ota._recovery.state()
+    from ota_journal import Journal
+
+    return Journal(ota.board).state()
+
+
 class Device:
     """The device: what lasts over a power cut, and how it starts."""
 
@@ -116,8 +135,12 @@ class Device:
         self.chip = CHIPS[KINDS[kind][1]](power)
         sys.modules[self.chip.name] = self.chip.module()
         sys.modules["machine"] = Machine
-        files = library(LIBRARY, "ota_" + self.chip.name)
-        self.old, self.new = (small_releases if small else full_releases)(files)
+        files = library(OLD_LIBRARY, self.chip.name)
+        if NEW_LIBRARY:
+            moved = library(NEW_LIBRARY, self.chip.name)
+            self.old, self.new = moved_releases(files, moved)
+        else:
+            self.old, self.new = (small_releases if small else full_releases)(files)
         self.firmware = FIRMWARE[: 4096 if small else len(FIRMWARE)]
         self.old["flash/OTA_VERSION.py"] = record("1.0.0", None)
         self.served = served(self.old, self.new, "1.0.1", "1.0.0", self.firmware)
@@ -142,6 +165,8 @@ class Device:
     def _import_library(self) -> None:
         """Import what may be found on flash once, to be used whenever it is there whole."""
         self.modules: dict[str, Any] = {}
+        if NEW_LIBRARY:
+            return  # two editions: each boot compiles what it finds
         sys.path[:] = ["/library"]
         vfs.mount(Library(self.old), "/library")
         for path in self.old:
@@ -317,6 +342,9 @@ class Device:
 
         Files that no release changes are not looked at here: _check looks at them all.
         """
+        for name in list(sys.modules):
+            if name == "OTA" or (name.startswith("ota_") and name not in self.modules):
+                del sys.modules[name]
         for name, (contents, module) in self.modules.items():
             sys.modules.pop(name, None)
             changes = contents[0] != contents[1] or name == "ota_prev"
@@ -367,7 +395,7 @@ class Device:
     def _application(self, ota: OTA) -> bool:
         """What main.py does in each scenario; true once the update has come to its end."""
         outcome = ota.outcome()
-        state = ota._recovery.state()
+        state = state_of(ota)
         if outcome and state == "idle":
             self.outcome = outcome[0]
             if self.tree != self._expected(outcome[0]):

@@ -30,6 +30,7 @@ SETTINGS = {
     "uplink_fails": "0",  # the number of the uplink that does
     "ram": "external",  # or "none": a Pycom with 4 MB of flash
     "bootmgr": "works",  # or "fails"
+    "timers": "virtual",  # of an ESP32; or see board_peripherals.Esp32Timers
     "card": "there",  # or "absent"
     "usb": "absent",  # or "there": a computer is at the prompt, and main.py does not run
 }
@@ -66,7 +67,9 @@ def install_esp32(modules: dict[str, Any], settings: dict[str, str]) -> None:
     modules["machine"].ADC = wired.StockADC
     modules["machine"].Pin = wired.Pin
     modules["machine"].SDCard = card_reader(settings)
-    chip.StockTimer.numbers = (0, 1, 2, 3)
+    chip.StockTimer.numbers = (-1, 0, 1, 2, 3)
+    if settings["timers"] != "virtual":
+        modules["machine"].Timer = wired.Esp32Timers(settings["timers"])
     chip.Partition.start(settings["slots"].split(","))
     modules["esp32"] = chip.Namespace(Partition=chip.Partition)
     print("slot", chip.Partition.running)

@@ -121,16 +121,29 @@ class Clock:
             Clock.sleep_ms(60000)
 
     @staticmethod
-    def set_alarm(delay_ms: int, callback: Callable[[Any], None]) -> None:
+    def set_alarm(delay_ms: int, callback: Callable[[Any], None]) -> "Alarm":
         must(delay_ms > 0, "an alarm without a time")
         say("alarm")
-        Clock.alarms.append((Clock.now_ms() + delay_ms, len(Clock.alarms), callback))
+        return Alarm((Clock.now_ms() + delay_ms, len(Clock.alarms), callback))
 
     @staticmethod
     def _pass_until(end_ms: int) -> None:
         Clock.slept_ms += max(0, end_ms - Clock.now_ms())
         if Clock.now_ms() >= Clock.limit_ms:
             raise PowerOff
+
+
+class Alarm:
+    """One that is set, as Pycom's ``Timer.Alarm`` returns it."""
+
+    def __init__(self, entry: tuple[int, int, Callable[[Any], None]]) -> None:
+        self._entry = entry
+        Clock.alarms.append(entry)
+
+    def cancel(self) -> None:
+        say("cancelled")
+        if self._entry in Clock.alarms:
+            Clock.alarms.remove(self._entry)
 
 
 class WDT:
@@ -156,8 +169,8 @@ class PycomTimer:
     """``machine.Timer`` of a Pycom, which only holds the class of its alarms."""
 
     @staticmethod
-    def Alarm(handler: Callable[[Any], None], s: int) -> None:
-        Clock.set_alarm(s * 1000, handler)
+    def Alarm(handler: Callable[[Any], None], s: int) -> Alarm:
+        return Clock.set_alarm(s * 1000, handler)
 
 
 class StockTimer:
@@ -172,7 +185,10 @@ class StockTimer:
 
     def init(self, mode: int, period: int, callback: Callable[[Any], None]) -> None:
         must(mode == self.ONE_SHOT, "a timer that goes on")
-        Clock.set_alarm(period, callback)
+        self._alarm = Clock.set_alarm(period, callback)
+
+    def deinit(self) -> None:
+        self._alarm.cancel()
 
 
 def image_is_valid(data: bytes | bytearray | memoryview) -> bool:

@@ -12,6 +12,7 @@ from tests.support.device import LIBRARY
 
 sys.path.insert(0, str(LIBRARY))
 
+import ota_files
 import ota_recovery
 from OTA import FTPOTA, OTA, WiFiOTA
 from ota_linux import LinuxBoard
@@ -26,6 +27,7 @@ __all__ = [
     "Reset",
     "WiFiOTA",
     "files_below",
+    "ota_files",
     "ota_recovery",
     "put",
     "quick_ota",

@@ -156,5 +156,5 @@ CASES = [
            "upload it again", Device.TAKES_IT),
     _image("firmware is the application alone", full_flash_image(0x8000, 0x10000),
            "is a full flash image, with bootloader and partition table", _REPLACE,
-           Device.TAKES_IT),
+           Device.REFUSES_FIRMWARE),
 ]  # fmt: skip

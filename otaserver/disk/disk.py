@@ -13,6 +13,7 @@ whoever asked is told so after all, to release what it holds: descriptors, above
 
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable
+from itertools import takewhile
 from typing import Any, Generic, TypeVar
 
 from twisted.internet.defer import Deferred
@@ -159,9 +160,6 @@ class Disk:
         """Hand work to threads that are free."""
         while self._ready and self._has_free_thread():
             work = self._ready.popleft()
-            if work.answer is None:
-                self._pass_on(work.file)
-                continue
             work.began_s = self._clock.seconds()
             self._running[work] = None
             self._worker.run(work.do).addBoth(self._end, work)
@@ -215,15 +213,32 @@ class Disk:
         """Tell those who have waited long enough."""
         self._is_checking = False
         now_s = self._clock.seconds()
-        for work in list(self._waited_for):
-            if now_s - work.asked_s < self._timeout_s:
-                break
+        given_up = list(
+            takewhile(lambda work: now_s - work.asked_s >= self._timeout_s, self._waited_for)
+        )
+        if given_up:
+            # First, because those who are told may ask for something else at once.
+            self._drop(set(given_up))
+        for work in given_up:
             self._give_up(work)
         if self._waited_for:
             self._watch()
 
+    def _drop(self, given_up: set[_Work[Any]]) -> None:
+        """Take work out of the queues: while all threads hang, it would only pile up there."""
+        for work in given_up:
+            del self._waited_for[work]
+        for file, held in list(self._held.items()):
+            self._held[file] = deque(work for work in held if work not in given_up)
+            if not self._held[file]:
+                del self._held[file]
+        ready = self._ready
+        self._ready = deque(work for work in ready if work not in given_up)
+        for work in ready:
+            if work in given_up:
+                self._pass_on(work.file)
+
     def _give_up(self, work: _Work[Any]) -> None:
-        del self._waited_for[work]
         answer, work.answer = work.answer, None
         if answer is not None:
             answer.errback(DiskBusy())

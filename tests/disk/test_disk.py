@@ -1,5 +1,7 @@
 """Work that may wait for a disk, with threads that the test plays."""
 
+import gc
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -117,6 +119,34 @@ def test_what_nobody_waits_for_is_not_begun() -> None:
     asking.ask("again", "again")
     asking.threads.end()
     assert asking.told[-1] == "again"
+
+
+def test_what_nobody_waits_for_takes_no_memory_however_long_the_disk_hangs() -> None:
+    asking = Asking()
+    kept: list[weakref.ref[object]] = []
+
+    class Result:
+        pass
+
+    for round_ in range(5):
+        for number in range(3 * MAX_THREADS):
+            kept.append(weakref.ref(result := Result()))
+            asking.ask(f"file {round_} {number}" if number % 2 else "one file", result)
+            del result
+        asking.hang()
+        asking.clock.advance(TIMEOUT_S)
+        asking.clock.advance(1)
+        asking.late.clear()
+    gc.collect()
+    assert sum(one() is not None for one in kept) == MAX_THREADS
+    # Nor does it stand in the way of what comes later.
+    for _ in range(MAX_THREADS):
+        asking.threads.end()
+    for file in ("one file", "one file", "another"):
+        asking.ask(file, file)
+    for _ in range(3):
+        asking.threads.end()
+    assert asking.told[-3:] == ["one file", "one file", "another"]
 
 
 def test_no_more_may_wait_than_allowed() -> None:

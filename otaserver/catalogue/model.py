@@ -117,6 +117,7 @@ class Release:
         content_id: the SHA-256 of its sorted ``HASH  path`` lines, in hexadecimal: what
             tells two contents of one version apart.
         starts_recovery: whether its ``boot.py`` starts the device library's recovery.
+        mtime_s: when it last changed, in seconds since 1970: its folder, or a file in it.
         refused_paths: the paths of files that devices refuse to touch. One that has the
             release got it in another way; asked to delete one of them, it would refuse
             every update.
@@ -129,6 +130,7 @@ class Release:
     folders: frozenset[str] = frozenset()
     content_id: str = ""
     starts_recovery: bool = False
+    mtime_s: int = 0
     refused_paths: frozenset[str] = frozenset()
     problems: tuple[Problem, ...] = ()
 

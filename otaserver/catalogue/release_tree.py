@@ -59,6 +59,7 @@ def release_of(folder: Folder) -> Release:
         files,
         folders,
         hashlib.sha256(listing(files).encode()).hexdigest(),
+        mtime_s=max([folder.mtime_s, *(file.mtime_s for file in folder.walk())]),
     )
 
 

@@ -44,10 +44,12 @@ from otaserver.ftp.errors import Refused, code_and_text
 from otaserver.ftp.replies import reply
 from otaserver.ftp.session import Session
 from otaserver.ftp.state import SiteState
+from otaserver.ftp.unread_reply import UnreadReply
 from otaserver.wire.addresses import unmapped
 from otaserver.wire.connections import Admission
 from otaserver.wire.limits import TooManyConnections
 from otaserver.wire.outgoing import Writer
+from otaserver.wire.transfer import FIRST_WRITE_BYTES
 from otaserver.wire.zero_copy import is_plain_tcp
 
 # How much is read at a time; it has to be kept until it has been worked off.
@@ -86,6 +88,7 @@ class ControlConnection(Writer):
         "_progress",
         "_reads",
         "_received",
+        "_unread_reply",
         "session",
         "site",
     )
@@ -99,6 +102,7 @@ class ControlConnection(Writer):
         self._received = b""
         self._progress = _Progress.RESTING
         self._reads = True
+        self._unread_reply: UnreadReply | None = None
         self._active_s = site.now_s
 
     def makeConnection(self, transport: Any) -> None:
@@ -128,6 +132,7 @@ class ControlConnection(Writer):
         """
         self._conversation.happen(Event.CLOSE)
         self._received = b""
+        self._release_reply()
         self.site.listener.connections.remove(self)
         self.session.end()
 
@@ -160,6 +165,21 @@ class ControlConnection(Writer):
         if not self.is_closing:
             super().write(data)
 
+    def write_large(self, data: bytes) -> None:
+        """Send a reply of any size, and count it until it has been read.
+
+        Args:
+            data: the reply.
+
+        Raises:
+            TooMuchUnread: too many large answers are waiting to be read.
+        """
+        if len(data) > FIRST_WRITE_BYTES:
+            self.site.listener.unread.make_room(data)
+        self.write(data)
+        if len(data) > FIRST_WRITE_BYTES and self._conversation.is_unread:
+            self._unread_reply = UnreadReply(self.transport, self.site.listener.unread, data)
+
     def hang_up(self, code: int, text: str) -> None:
         """Send a last reply, and close.
 
@@ -187,6 +207,7 @@ class ControlConnection(Writer):
 
     def resumeProducing(self) -> None:
         """Go on, because the client has read its replies."""
+        self._release_reply()
         self._conversation.happen(Event.RESUME)
         self._work()
 
@@ -336,6 +357,11 @@ class ControlConnection(Writer):
             self.transport.resumeProducing()
         else:
             self.transport.pauseProducing()
+
+    def _release_reply(self) -> None:
+        unread_reply, self._unread_reply = self._unread_reply, None
+        if unread_reply is not None:
+            unread_reply.release()
 
     def _say_failure(self, failure: Failure) -> None:
         if not failure.check(OTAServerError):

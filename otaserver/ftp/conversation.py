@@ -145,6 +145,11 @@ class Conversation:
         return self.state is State.CLOSING
 
     @property
+    def is_unread(self) -> bool:
+        """Whether the client has yet to read replies."""
+        return self.state in (State.UNREAD, State.BUSY_UNREAD)
+
+    @property
     def has_deadline(self) -> bool:
         """Whether the server is waiting for the client."""
         return RULES[self.state].has_deadline

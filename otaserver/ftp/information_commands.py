@@ -14,13 +14,13 @@ from otaserver.ftp.list_formats import (
     FACTS,
     facts_of,
     manifest_mtime_s,
+    reply_form,
     time_value,
-    unix_form,
     wanted_facts,
 )
 from otaserver.ftp.path_argument import resolve, without_options
 from otaserver.ftp.patterns import Matches
-from otaserver.ftp.replies import quoted_path
+from otaserver.ftp.replies import enclosed, quoted_path
 from otaserver.ftp.session import Session
 from otaserver.ftp.shell import ReadOnlyShell
 from otaserver.service import Found, ManifestRequest
@@ -70,15 +70,10 @@ async def _list_as_reply(session: Session, path: bytes) -> None:
     assert session.shell is not None
     shell = session.shell
     found = shell.find_listed(*resolve(session.folder, path))
-    form = unix_form(session.site.listener.wall_s())
+    form = reply_form(session.site.listener.wall_s())
     listing = await shell.listing(found, session.base_url, form)
     code = 212 if isinstance(found, Folder | Matches) else 213
-    session.long_reply(code, "The listing is:", _lines(listing), "End of the listing.")
-
-
-def _lines(listing: bytes) -> list[str]:
-    # Not splitlines(): it also splits at characters that FTP allows in names.
-    return listing.decode().removesuffix("\r\n").split("\r\n") if listing else []
+    session.large_reply(enclosed(code, "The listing is:", listing, "End of the listing."))
 
 
 def system(session: Session, argument: bytes) -> None:

@@ -7,6 +7,7 @@ from time import gmtime, strftime
 from typing import NamedTuple
 
 from otaserver.catalogue.model import MANIFEST_NAME, File, Folder
+from otaserver.ftp.replies import inner_line
 
 # RFC 3659, section 7.5, in the order in which they are written.
 FACTS = ("type", "size", "modify", "perm", "unique")
@@ -91,9 +92,7 @@ def manifest_mtime_s(folder: Folder) -> int:
     """
     times_s = [folder.mtime_s]
     if folder.tree is not None and folder.tree.newest_release is not None:
-        files = folder.tree.newest_release.files.values()
-        times_s.append(folder.folders[folder.tree.newest_release.version].mtime_s)
-        times_s += [file.mtime_s for file in files]
+        times_s.append(folder.tree.newest_release.mtime_s)
     if folder.tree is not None and folder.tree.newest_firmware is not None:
         times_s.append(folder.tree.newest_firmware.file.mtime_s)
     return max(times_s)
@@ -161,6 +160,18 @@ def unix_form(wall_s: float) -> Form:
         The encoder for such a listing.
     """
     return lambda entries: "".join(f"{unix_line(entry, wall_s)}\r\n" for entry in entries).encode()
+
+
+def reply_form(wall_s: float) -> Form:
+    """STAT: the format of LIST, as lines inside a reply (see `otaserver.ftp.replies`).
+
+    Args:
+        wall_s: the current time, in seconds since 1970.
+
+    Returns:
+        The encoder for such a listing.
+    """
+    return lambda entries: b"".join(inner_line(unix_line(entry, wall_s)) for entry in entries)
 
 
 def facts_form(facts: Iterable[str]) -> Form:

@@ -46,6 +46,16 @@ class Link(Protocol):
             data: the reply, with its line ends.
         """
 
+    def write_large(self, data: bytes) -> None:
+        """Send a reply of any size, and count it until it has been read.
+
+        Args:
+            data: the reply, with its line ends.
+
+        Raises:
+            TooMuchUnread: too many large answers are waiting to be read.
+        """
+
     def hang_up(self, code: int, text: str) -> None:
         """Send a last reply, and close.
 
@@ -155,6 +165,17 @@ class Session:
             last: likewise.
         """
         self._link.write(long_reply(code, first, lines, last))
+
+    def large_reply(self, encoded: bytes) -> None:
+        """Send a reply of any size.
+
+        Args:
+            encoded: the reply, as `otaserver.ftp.replies` encodes it.
+
+        Raises:
+            TooMuchUnread: too many large answers are waiting to be read.
+        """
+        self._link.write_large(encoded)
 
     def hang_up(self, code: int, text: str) -> None:
         """Send a last reply, and close the connection.

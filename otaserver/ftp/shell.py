@@ -188,8 +188,6 @@ class ReadOnlyShell:
         if folder.tree is not None and (names is None or names.match(MANIFEST_NAME)):
             everything = ManifestRequest.about(folder, UpdateRequest())
             manifest_bytes = await self.size_bytes(everything, base_url)
-            newest = folder.tree.newest_release
-            count += len(newest.files) if newest is not None else 0
         if count <= _MAX_INLINE_ENTRIES:
             return form(entries_of(folder, manifest_bytes, names))
         return await self._worker.run(lambda: form(entries_of(folder, manifest_bytes, names)))

@@ -2,6 +2,7 @@
 
 import errno
 import json
+import os
 import re
 from ftplib import parse150
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import NoReturn
 
 import pytest
 
+from otaserver.catalogue.model import FilesByDevicePath
 from otaserver.ftp.commands import COMMANDS
 from otaserver.manifest.update_request import parse_update_request
 from otaserver.service import ManifestRequest
@@ -167,6 +169,16 @@ def test_size_and_time(client: Client, site: Site) -> None:
     assert re.fullmatch(r"213 \d{14}", client.ask("MDTM 1.0.1"))
     assert re.fullmatch(r"213 \d{14}", client.ask("MDTM manifest.json"))
     assert client.code("MDTM nothing") == 550
+
+
+def test_the_time_of_a_manifest_is_that_of_the_newest_file_in_it(
+    client: Client, site: Site, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    os.utime(root / "1.0.1/flash/main.py", (4_000_000_000, 4_000_000_000))
+    site.scan()
+    # It isn't looked for each time: a release may have a hundred thousand files.
+    monkeypatch.delattr(FilesByDevicePath, "__iter__")
+    assert client.ask("MDTM manifest.json") == "213 20961002070640"
 
 
 def test_stat(client: Client) -> None:

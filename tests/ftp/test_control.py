@@ -18,6 +18,7 @@ from tests.ftp.site import (
     CLIENT,
     LOGIN_POLICY,
     MAX_COMMAND_BYTES,
+    MAX_UNREAD_BYTES,
     TIMEOUTS,
     Client,
     Site,
@@ -634,3 +635,49 @@ def test_large_bodies_that_nobody_reads_are_limited_together(tmp_path: Path) -> 
     data.take()
     assert site.unread.held_bytes == 0
     site.close()
+
+
+@pytest.fixture
+def full_site(tmp_path: Path) -> Iterator[Site]:
+    """A site with a folder whose listing takes more than half of the memory for such."""
+    files = {f"1.0/flash/{n:05}_{'x' * 60}": b"" for n in range(4000)}
+    site = Site(write_tree(tmp_path / "tree", files))
+    yield site
+    site.close()
+
+
+class TestLargeReplies:
+    def test_those_that_nobody_reads_are_limited_together(self, full_site: Site) -> None:
+        first, second = full_site.log_in(), full_site.log_in()
+        first.control.dataReceived(b"STAT 1.0/flash\r\n")
+        assert MAX_UNREAD_BYTES / 2 < full_site.unread.held_bytes < MAX_UNREAD_BYTES
+        refused = second.ask("STAT 1.0/flash")
+        assert refused == "450 Too many large answers are waiting to be read; try again."
+        assert second.code("NOOP") == 200
+        lines = first.replies()
+        assert (lines[0], lines[-1]) == ("212-The listing is:", "212 End of the listing.")
+        assert len(lines) == 4002
+        first.control.resumeProducing()
+        assert full_site.unread.held_bytes == 0
+        assert first.code("NOOP") == 200
+        assert second.ask("STAT 1.0/flash").startswith("212-")
+
+    def test_who_hangs_up_makes_room(self, full_site: Site) -> None:
+        client = full_site.log_in()
+        client.control.dataReceived(b"STAT 1.0/flash\r\n")
+        client.transport.end()
+        assert full_site.unread.held_bytes == 0
+
+    def test_who_reads_nothing_for_long_is_cut_for_another(self, full_site: Site) -> None:
+        first, second = full_site.log_in(), full_site.log_in()
+        first.control.dataReceived(b"STAT 1.0/flash\r\n")
+        full_site.pass_time(31)
+        assert second.ask("STAT 1.0/flash").startswith("212-")
+        assert first.transport.is_aborted
+
+    def test_one_that_is_read_at_once_is_not_counted(
+        self, full_site: Site, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("tests.ftp.site.BUFFER_BYTES", 1 << 20)
+        assert full_site.log_in().ask("STAT 1.0/flash").startswith("212-")
+        assert full_site.unread.held_bytes == 0

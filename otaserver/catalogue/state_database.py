@@ -154,6 +154,9 @@ class StateDatabase:
                 raise sqlite3.DatabaseError("it is damaged, or was made by another version")
             # It writes a page: a read-only disk shows now rather than after hours of hashing.
             database.execute("PRAGMA user_version = 1")
+            # A single bit tells a text from bytes, and few bytes are UTF-8: as text, they would
+            # be an error that costs all records, and not only this one.
+            database.text_factory = bytes
         except sqlite3.Error:
             database.close()
             raise

@@ -52,6 +52,24 @@ def places(size: int) -> list[int]:
     return [*range(100), *random.Random(size).sample(range(100, size), 80)]
 
 
+def test_bytes_that_are_taken_for_text_cost_at_most_their_own_record(state: Path) -> None:
+    with sqlite3.connect(written(state)) as connection:
+        # One flipped bit does it. The bytes are not in UTF-8.
+        connection.execute(
+            "UPDATE record SET content = CAST(content AS TEXT), checksum = CAST(checksum AS TEXT)"
+            " WHERE key = ?",
+            (b"key 7",),
+        )
+    connection.close()
+    warnings: list[str] = []
+    database = reopened(state, warnings)
+    assert database.get(b"key 7") in (None, RECORDS[b"key 7"])
+    assert {**RECORDS, **dict(database.all())} == RECORDS
+    assert database.count() == len(RECORDS)
+    assert warnings == []
+    database.close()
+
+
 @pytest.mark.parametrize("suffix", ["", "-wal"])
 def test_no_flipped_bit_yields_a_wrong_record(tmp_path: Path, suffix: str) -> None:
     database = StateDatabase(tmp_path / "sound.sqlite3")

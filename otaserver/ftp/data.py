@@ -5,10 +5,11 @@ from math import inf
 from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import ITCPTransport
+from twisted.internet.interfaces import IHalfCloseableProtocol, ITCPTransport
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
 from otaserver.ftp.errors import Refused
 from otaserver.ftp.network import Network, OpenPort
@@ -21,11 +22,14 @@ _LOST = "The data connection was lost."
 _TOO_SLOW = "The data connection was too slow."
 
 
+@implementer(IHalfCloseableProtocol)
 class DataConnection(Protocol):
     """Carries what one command sends.
 
     It is made when the client says how to connect, and serves one transfer. The
-    client may connect before or after the command.
+    client may connect before or after the command. It may close its sending side at once,
+    as nc, socat and some modems do: it has nothing to send. If it has closed the other as
+    well, that shows when something is sent.
 
     Args:
         opening_until_s: the deadline for opening it and beginning to use it, in
@@ -177,6 +181,12 @@ class DataConnection(Protocol):
         if self._outgoing is not None:
             self._outgoing.stopProducing()
         self._end(Refused(426, _LOST))
+
+    def readConnectionLost(self) -> None:
+        """Go on, because the client has closed only the side that isn't used."""
+
+    def writeConnectionLost(self) -> None:
+        """Do nothing: this side is never closed alone. See `IHalfCloseableProtocol`."""
 
     def close(self) -> None:
         """Close it, and all that belongs to it, after what was sent."""

@@ -343,6 +343,28 @@ class TestFtplib:
             assert data.recv(100) == b"print(2)\n"
         ftp.voidresp()
 
+    @pytest.mark.parametrize("when", ["before the command", "during the transfer"])
+    def test_a_client_that_closes_its_sending_side_gets_everything(
+        self, ftp: ftplib.FTP, when: str
+    ) -> None:
+        with socket.create_connection(ftp.makepasv(), 5) as data:
+            if when.startswith("before"):
+                data.shutdown(socket.SHUT_WR)
+                time.sleep(0.2)
+            assert ftp.sendcmd("RETR firmware_1.0.1.bin").startswith("150")
+            if when.startswith("during"):
+                data.shutdown(socket.SHUT_WR)
+            assert sum(iter(lambda: len(data.recv(1 << 16)), 0)) == BIG_BYTES
+        assert ftp.voidresp() == "226 Sent."
+
+    def test_a_client_that_closes_both_sides_is_noticed(self, ftp: ftplib.FTP) -> None:
+        with socket.create_connection(ftp.makepasv(), 5) as data:
+            data.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            data.shutdown(socket.SHUT_WR)
+            assert ftp.sendcmd("RETR firmware_1.0.1.bin").startswith("150")
+        with pytest.raises(ftplib.error_temp, match="426 The data connection was lost"):
+            ftp.voidresp()
+
     def test_a_client_with_two_addresses_is_told_so(
         self, ftp: ftplib.FTP, server: TreeServer
     ) -> None:

@@ -4,6 +4,7 @@ This module decides what can be part of a tree at all: regular files and folders
 names in UTF-8, and symbolic links that stay inside the tree.
 """
 
+import errno
 import os
 import stat
 from collections.abc import Callable, Iterator
@@ -229,7 +230,8 @@ class TreeWalker:
                 walked.has_lost_something = True
             return
         except OSError as error:
-            self._leave_out(path, f"can't be read: {error.strerror}", "let the server read it")
+            remedy = "remove the link" if error.errno == errno.ELOOP else "let the server read it"
+            self._leave_out(path, f"can't be read: {error.strerror}", remedy)
             walked.is_complete = False
             return
         if stat.S_ISDIR(status.st_mode):

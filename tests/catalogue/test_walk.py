@@ -34,7 +34,10 @@ def test_links_that_lead_around_in_a_circle_make_it_incomplete(root: Path) -> No
     write_tree(root, {"1.0/flash/a.py": b""})
     (root / "1.0/flash/b").symlink_to("c")
     (root / "1.0/flash/c").symlink_to("b")
-    assert not walked(root)[0].is_complete
+    top, problems = walked(root)
+    assert not top.is_complete
+    assert len(problems) == 2
+    assert all(problem.endswith("and is left out: remove the link") for problem in problems)
 
 
 def test_a_link_to_what_is_never_served_is_left_out_for_good(root: Path) -> None:

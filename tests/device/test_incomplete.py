@@ -1,0 +1,119 @@
+"""A rollback that can't restore everything: nothing is lost, and it is put right later."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.support.library import DictionaryOTA, QuickBoard, Reset, files_below, ota_recovery, put
+from tests.support.update_tree import NEW, OLD, contents, manifest
+
+INCOMPLETE = "0" * 64
+CARD = "sd/data.bin"
+
+
+class Device:
+    """A device whose release is rolled back while its card is away."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.said: list[str] = []
+        put(folder, OLD)
+        self.ota = DictionaryOTA(board=QuickBoard(folder), log=self.said.append)
+        self.ota.served = contents(manifest(OLD, NEW), NEW)
+        with pytest.raises(Reset):
+            self.ota.update()
+        assert files_below(folder) == NEW
+        self.pull_card()
+        with pytest.raises(Reset):
+            self.ota.rollback()
+        with pytest.raises(Reset):
+            self.boot()
+
+    def pull_card(self) -> None:
+        (self.folder / "sd").rename(self.folder / "drawer")
+
+    def insert_card(self) -> None:
+        (self.folder / "drawer").rename(self.folder / "sd")
+
+    def boot(self) -> str:
+        return ota_recovery.recover(self.ota.board, self.said.append, trial_s=0)
+
+    def stored(self) -> list[str]:
+        return [path.name for path in (self.folder / "sd/.ota").iterdir() if len(path.name) == 24]
+
+
+@pytest.fixture
+def device(tmp_path: Path) -> Device:
+    return Device(tmp_path)
+
+
+def test_the_application_starts_and_the_outcome_and_the_version_say_so(device: Device) -> None:
+    assert [device.boot() for _ in range(3)] == ["incomplete"] * 3
+    outcome = device.ota.outcome()
+    assert outcome is not None
+    assert outcome[:3] == ("rolled back", "1.0.1", "1.0.0")
+    assert "requested; not all could be restored: there is no" in outcome[3]
+    assert device.ota.record() == {"VERSION": "1.0.0", "RELEASE": INCOMPLETE}
+    assert files_below(device.folder) == {p: c for p, c in OLD.items() if p != CARD}
+    with pytest.raises(Reset):
+        # It doesn't stand in the way of another release, which repairs it.
+        device.insert_card()
+        device.ota.served = contents(manifest({}, OLD, version="1.0.0"), OLD, version="1.0.0")
+        device.ota.update()
+
+
+def test_each_boot_tries_again(device: Device) -> None:
+    assert device.boot() == "incomplete"
+    device.insert_card()
+    assert len(device.stored()) == 1  # the old content, which nobody else has
+    with pytest.raises(Reset):
+        device.boot()
+    assert device.boot() == "idle"
+    assert files_below(device.folder) == OLD
+    assert device.ota.record() == {"VERSION": "1.0.0"}
+    assert device.ota.outcome() == ("rolled back", "1.0.1", "1.0.0", "requested")
+    assert device.stored() == []
+
+
+def test_notes_do_not_grow_with_the_boots(device: Device) -> None:
+    device.boot()
+    size_bytes = (device.folder / "flash/.ota/journal").stat().st_size
+    for _ in range(5):
+        device.boot()
+    assert (device.folder / "flash/.ota/journal").stat().st_size == size_bytes
+
+
+def test_the_next_update_brings_what_is_missing(device: Device) -> None:
+    device.boot()
+    shutil.rmtree(device.folder / "drawer")
+    (device.folder / "sd").mkdir()
+    # What a server offers to a device with another content of its version: all files.
+    made = manifest({}, OLD, version="1.0.0")
+    device.ota.served = contents(made, OLD, version="1.0.0")
+    with pytest.raises(Reset):
+        device.ota.update()
+    assert device.ota.confirm()
+    assert files_below(device.folder) == OLD
+    assert device.ota.record() == {"VERSION": "1.0.0", "FIRMWARE_VERSION": "1.0.0"}
+
+
+def test_contents_that_could_not_be_put_back_need_no_download(device: Device) -> None:
+    device.boot()
+    device.insert_card()
+    made = manifest({}, OLD, version="1.0.0")
+    device.ota.served = contents(made, OLD, version="1.0.0")
+    del device.ota.served["/1.0.0/" + CARD]
+    with pytest.raises(Reset):
+        device.ota.update()
+    assert files_below(device.folder) == OLD
+
+
+def test_what_is_kept_survives_an_update_that_is_not_offered(device: Device) -> None:
+    device.boot()
+    device.ota.served = {"/manifest.json": b"null"}
+    assert device.ota.update() is False
+    device.insert_card()
+    with pytest.raises(Reset):
+        device.boot()
+    assert files_below(device.folder) == OLD

@@ -63,17 +63,17 @@ def write_journal(layout, versions, identity, trial_boots, slots, roots):
 
 def _copy_recovery(layout):
     """Copy what a boot will recover with, and remove any copies of an abandoned update."""
-    if exists(layout.path) and first_names(layout.folder, _is_copy, 1):
-        # Not all could be restored after the last update: these may be the only whole set.
-        return
-    while True:
-        stale = first_names(layout.folder, _is_copy, 1)
-        if not stale:
-            break
-        os.remove(layout.folder + "/" + stale[0])
+    copied = first_names(layout.folder, _is_copy, 1)
+    # Not all could be restored after the last update: its copies may be the only whole ones.
+    goes_on = exists(layout.path)
+    while copied and not goes_on:
+        os.remove(layout.folder + "/" + copied[0])
+        copied = first_names(layout.folder, _is_copy, 1)
     buf = bytearray(BUFFER_BYTES)
     for path, copy in copies(layout):
         layout.board.feed_watchdog()
+        if goes_on and (exists(copy) or (copied and copy.startswith(layout.folder))):
+            continue
         copy_file(path, copy, file_sha256(path, buf), buf)
 
 
@@ -82,7 +82,10 @@ def _is_copy(name):
 
 
 def _moves(layout, root):
-    return exists(layout.roots[root] + "/" + FOLDER) and renames(layout.roots, root)
+    try:
+        return exists(layout.roots[root] + "/" + FOLDER) and renames(layout.roots, root)
+    except OSError:
+        return False  # a dead card, which this update has nothing for
 
 
 def _write(layout, header):

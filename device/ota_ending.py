@@ -47,7 +47,6 @@ def leave_incomplete(journal, reason):
     outcome = journal.outcome()
     if outcome and outcome[1:] == (journal.version, journal.previous_version, reason):
         return  # an earlier boot said so
-    _write_outcome(journal, "rolled back", reason)
     record = journal.absolute(VERSION_RECORD)
     try:
         with open(record, "w") as target:
@@ -56,6 +55,8 @@ def leave_incomplete(journal, reason):
         # Without a version, too, the next update brings all that is missing.
         remove(record)
     journal.board.sync()
+    # Last, since it tells the next boot that all this is done.
+    _write_outcome(journal, "rolled back", reason)
 
 
 def _old_record(journal):

@@ -144,7 +144,10 @@ class Journal(Layout):
     def make_room(self):
         """Free the room that was set aside for going back."""
         for root in self.roots.values():
-            remove("{}/{}/{}".format(root, FOLDER, ROOM))
+            try:
+                remove("{}/{}/{}".format(root, FOLDER, ROOM))
+            except OSError as error:
+                self.log("update: {} keeps its room: {}".format(root, error))  # a dead card
 
     def discard(self):
         """Remove a file that is no valid journal."""

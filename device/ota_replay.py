@@ -78,7 +78,7 @@ class Recovery:
         except OSError as error:
             self.log("update: {}".format(error))
             # A card may work again after a reset, but the device can't wait for ever.
-            if journal.count("tried") < ATTEMPTS and journal.note("tried") < ATTEMPTS:
+            if self._may_try_again():
                 self.board.reset()
             failure = error
         if not self._start_old_firmware():
@@ -86,17 +86,32 @@ class Recovery:
         from ota_ending import end, leave_incomplete  # only now, to save memory
 
         if failure:
-            leave_incomplete(journal, "{}; not all could be restored: {}".format(reason, failure))
+            reason = "{}; not all could be restored: {}".format(reason, failure)
+            try:
+                leave_incomplete(journal, reason)
+            except OSError as error:
+                self.log("update: {}".format(error))  # the next boot tries this again, too
             return False
         end(journal, "rolled back", reason)
+        return True
+
+    def _may_try_again(self):
+        """Note that not all could be restored; return whether to try once more after a reset."""
+        if self.journal.count("tried") >= ATTEMPTS - 1:
+            return False
+        try:
+            self.journal.note("tried")
+        except OSError:
+            return False  # resets that don't count would repeat for ever
         return True
 
     def _start_old_firmware(self):
         """Return whether the old firmware runs; resets to start it."""
         slot = self.journal.old_slot
         if slot not in (NONE, self.board.running_slot()):
-            count = self.journal.note("switch")
-            if count <= ATTEMPTS:
+            # If not all could be restored, each boot comes here: then no more notes are added.
+            if self.journal.count("switch") < ATTEMPTS:
+                count = self.journal.note("switch")
                 # Selected anew, the old image would be on trial itself, and a power cut could
                 # leave none that the bootloader starts. So it goes back by itself, if it can.
                 if count > 1 or not self.board.goes_back:

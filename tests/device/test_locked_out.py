@@ -184,6 +184,25 @@ def test_a_card_that_can_not_be_written_keeps_only_its_own_files_away(
     assert files_below(tmp_path) == {**without_card, "sd/data.bin": OLD["sd/data.bin"]}
 
 
+def test_a_card_that_answers_nothing_keeps_only_its_own_files_away(
+    ota: DictionaryOTA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    honest = os.stat
+
+    def stat(path: Any, *words: Any, **options: Any) -> Any:
+        if str(path).startswith(str(tmp_path / "sd")):
+            raise OSError(errno.EIO, "EIO")
+        return honest(path, *words, **options)
+
+    monkeypatch.setattr(ota_files.os, "stat", stat)
+    without_card = {path: NEW[path] for path in NEW if not path.startswith("sd/")}
+    ota.served = contents(manifest({p: OLD[p] for p in OLD if "sd/" not in p}, without_card), NEW)
+    with pytest.raises(Reset):
+        ota.update()
+    assert ota.confirm()
+    assert ota.versions()[0] == "1.0.1"
+
+
 def test_a_file_that_can_not_be_read_is_not_taken_for_one_that_is_not_there(
     ota: DictionaryOTA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

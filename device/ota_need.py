@@ -67,6 +67,9 @@ class Need:
             self._placed += size
         if renamed and old_sha256 != NONE and self._back.again(old_sha256):
             self._room += old_size
+        elif self._renames and not renamed:
+            # It goes back as a copy, and only what the store has of the new one goes before.
+            self._room += max(0, old_size - size)
         self._before = path
 
     def forward(self):

@@ -240,3 +240,14 @@ def test_the_copies_of_recovery_that_go_on_are_kept_and_completed(tmp_path: Path
         ota.update()
     assert (tmp_path / "flash/.ota/ota_replay.py").read_bytes() == replay
     assert (tmp_path / "flash/lib/ota_prev.py").read_bytes() == b"RECOVERY = 1\n"
+
+
+def test_room_for_what_goes_back_as_a_copy(tmp_path: Path) -> None:
+    recovery = "flash/lib/ota_recovery.py"
+    old, new = {**OLD, recovery: bytes(30_000)}, {**OLD, recovery: bytes(100)}
+    put(tmp_path, old)
+    ota = DictionaryOTA(board=QuickBoard(tmp_path))
+    ota.served = contents(manifest(old, new), new)
+    with pytest.raises(Reset):
+        ota.update()
+    assert (tmp_path / "flash/.ota/room").stat().st_size >= 30_000

@@ -125,8 +125,9 @@ def is_library(path):
 
 
 def _stem(path):
+    """Return the name of a module; nothing for any other file, such as ``ota.html``."""
     name = path[path.rfind("/") + 1 :].lower()
-    return name[: name.rfind(".")]
+    return name[: name.rfind(".")] if name[name.rfind(".") :] in (".py", ".mpy") else ""
 
 
 def _is_recovery(stem):

@@ -293,7 +293,7 @@ def _case_change(old: Release, new: Release) -> Breach | None:
 
 def _recovery_removed(old: Release, new: Release) -> Breach | None:
     for path in sorted(old.files.keys() - new.files.keys()):
-        if path.lower() == BOOT_FILE or _name(path).startswith(_RECOVERY):
+        if path.lower() == BOOT_FILE or _module(path).startswith(_RECOVERY):
             return Breach(
                 path,
                 f"is missing, but {old.version} has it, and devices need it to recover",
@@ -305,7 +305,7 @@ def _recovery_removed(old: Release, new: Release) -> Breach | None:
 def _library_removed(old: Release, new: Release) -> Breach | None:
     """A module of the library that is gone, though the one that imports it is the same."""
     for path in sorted(old.files.keys() - new.files.keys()):
-        if _name(path).startswith(_LIBRARY) and not _brings_library(old, new):
+        if _module(path).startswith(_LIBRARY) and not _brings_library(old, new):
             return Breach(
                 path,
                 f"is missing, but {old.version} has it, and devices need it for updates",
@@ -316,7 +316,7 @@ def _library_removed(old: Release, new: Release) -> Breach | None:
 
 def _brings_library(old: Release, new: Release) -> bool:
     return any(
-        _name(path).startswith("ota.") and (path not in old.files or _differs(old, new, path))
+        _module(path).startswith("ota.") and (path not in old.files or _differs(old, new, path))
         for path in new.files
     )
 
@@ -335,5 +335,7 @@ def _recovery_not_started(old: Release, new: Release) -> Breach | None:
     return None
 
 
-def _name(path: str) -> str:
-    return path.rpartition("/")[2].lower()
+def _module(path: str) -> str:
+    """Return the name of a module's file; nothing for any other, such as ``ota.html``."""
+    name = path.rpartition("/")[2].lower()
+    return name if name.endswith((".py", ".mpy")) else ""

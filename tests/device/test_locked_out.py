@@ -103,6 +103,21 @@ def test_an_application_s_own_ota_modules_are_its_own(ota: DictionaryOTA, tmp_pa
         ota.update()
 
 
+@pytest.mark.parametrize("name", ["ota.html", "OTA.json", "otax", "ota_boot.md"])
+def test_what_is_no_module_is_no_part_of_the_library(
+    ota: DictionaryOTA, tmp_path: Path, name: str
+) -> None:
+    path, module = f"flash/www/{name}", "flash/lib/ota_http.py"
+    put(tmp_path, {path: b"1\n", module: b"HTTP = 1\n"})
+    brings = {**NEW, path: b"2\n"}
+    offer(ota, brings, delete=sorted([module, *OLD.keys() - NEW.keys()]))
+    with pytest.raises(ota_errors.ManifestError, match=f"deletes {module}, which updates need"):
+        ota.update()
+    offer(ota, NEW, delete=sorted([path, *OLD.keys() - NEW.keys()]))
+    with pytest.raises(Reset):
+        ota.update()
+
+
 # boot.py
 
 

@@ -9,10 +9,13 @@ from ota_files import NONE, VERSION_RECORD, Layout, exists
 # The modules, without "ota_", that are loaded when needed and unloaded soon after: those for
 # the network, and the steps of an update.
 LINK = "join connect answer odd_answer chunked redirect transfer ftp_setup retry "
-STEPS = "question manifest json json_escape draft rules store fetch sink image aside commit ending"
+STEPS = (
+    "question manifest json json_escape draft rules starts prune store need fetch moved sink "
+    "image aside damage commit ending wanted"
+)
 TRANSPORTS = "http ftp socket"
 # Together: either would go on with what is left of the other.
-JOURNAL = "journal replay"
+JOURNAL = "journal replay placing wanted"
 
 
 class OTA:
@@ -96,20 +99,21 @@ class OTA:
     def _rest(self):
         """Free the memory of whatever ``open`` needs; the update needs it no more."""
 
-    def update(self, again=False):
+    def update(self, again=False, repair=False):
         """Install the release that the server offers, then reset; False if there is none.
 
         The new release is on trial until confirm().
 
         Args:
             again: accept a release that this device has already rolled back.
+            repair: bring back files that differ from the release by now, if it is the newest.
 
         Raises OTAError; the old release is then untouched.
         """
         if self._settle():
             raise StateError("an update is on trial: confirm it or roll it back first")
         _unload(JOURNAL)
-        journal = self._stored(self._prepare, again)
+        journal = self._stored(self._prepare, again, repair)
         if journal is None:
             return False
         try:
@@ -200,19 +204,27 @@ class OTA:
         from ota_journal import Journal  # only now, to save memory
 
         journal = Journal(self.board, self.log)
-        state = self._stored(journal.state)
+        try:
+            state = journal.state()
+        except OSError as error:
+            from ota_damage import give_up_journal
+
+            self._stored(give_up_journal, self._layout(), error)
         if state not in ("idle", "trial"):
-            self._stored(self._recover)
+            if self._stored(self._recover) == "incomplete":
+                return None  # the next update repairs it
             state = self._stored(journal.state)
             if state not in ("idle", "trial"):
                 raise StorageError("an update was interrupted, and can't be completed now")
+        if state == "idle":
+            self._stored(journal.discard)
         return journal if state == "trial" else None
 
     def _recover(self):
-        """Have recovery go on with the update; returns only if the device does not reset."""
+        """Have recovery go on with the update; return the state if the device does not reset."""
         from ota_recovery import recover
 
-        recover(board=self.board, log=self.log, trial_s=0)
+        return recover(board=self.board, log=self.log, trial_s=0)
 
     def _layout(self):
         return Layout(self.board, self.log)
@@ -223,37 +235,44 @@ class OTA:
         except OSError as error:
             raise StorageError("a file system on this device failed: {}".format(error))
 
-    def _prepare(self, again):
+    def _prepare(self, again, repair):
         """Do everything up to and including the journal; None if there is nothing to install."""
         self.connect()
         try:
             # Each part is loaded when needed and unloaded before the next one.
-            work = self._plan(again)
+            work = self._plan(again, repair)
             if work is None:
                 return None
             # A signature of the manifest would be verified here, before anything is fetched.
-            version, previous_version, record, firmware, fetch_bytes = work
+            version, previous_version, record, firmware, fetch_bytes, identity = work
             self._store(record)
             slots = self._fetch(firmware, fetch_bytes)
             from ota_commit import write_journal
 
             versions = version, previous_version
-            return write_journal(self._layout(), versions, self.trial_boots, slots, self._roots)
+            return write_journal(
+                self._layout(), versions, identity, self.trial_boots, slots, self._roots
+            )
         finally:
             _unload()
             self.close()
 
-    def _plan(self, again):
+    def _plan(self, again, repair):
         from ota_manifest import read_manifest
 
-        plan = read_manifest(self, self._layout(), _unload)
+        plan = read_manifest(self, self._layout(), _unload, repair)
         del read_manifest
         _unload()
-        if plan is None:
-            return None
-        from ota_draft import Draft
+        work = None
+        if plan is not None:
+            from ota_draft import Draft
 
-        work = Draft(self, self._layout(), plan).make(self.record(), again)
+            work = Draft(self, self._layout(), plan).make(self.record(), again)
+            del Draft
+            _unload()
+        from ota_prune import prune
+
+        prune(self._layout(), work is not None)
         _unload()
         return work
 

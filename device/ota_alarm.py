@@ -13,12 +13,14 @@ from ota_files import exists
 ALARMS = []
 
 
-def set_alarm(journal, delay_s):
+def set_alarm(journal, delay_s, is_noted, may_arm):
     """Reset the device after a delay unless the trial has ended by then.
 
     Args:
         journal: a Journal whose state() has been called.
         delay_s: delay in seconds.
+        is_noted: whether this boot has noted that it will do so.
+        may_arm: whether no earlier boot has ended in doing so.
     """
     board, path = journal.board, journal.path
 
@@ -26,12 +28,13 @@ def set_alarm(journal, delay_s):
         if exists(path):
             board.reset()
 
-    if journal.count("no alarm") or journal.count("arming") > journal.count("armed"):
+    if not may_arm:
         journal.log("update: no alarm, since an earlier boot could not set one")
         if not journal.count("no alarm"):
             _note(journal, "no alarm")
         return
-    _note(journal, "arming")
+    if not is_noted:
+        _note(journal, "arming")
     try:
         board.alarm(delay_s, expire)
     except Exception as error:

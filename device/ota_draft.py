@@ -9,11 +9,14 @@ refused. Sorting makes it possible to find duplicates without holding all paths 
 """
 
 import os
+import sys
 
-from ota_errors import FirmwareError, ManifestError, SpaceError, is_sha256
+from ota_errors import ConfigError, FirmwareError, ManifestError, SpaceError, is_sha256
 from ota_files import (
+    BOOT_PY,
     FOLDER,
     NONE,
+    REFUSED,
     VERSION_RECORD,
     exists,
     file_sha256,
@@ -21,9 +24,18 @@ from ota_files import (
     is_folder,
     sha256_hex,
 )
-from ota_rules import check_removable, checked_content, checked_path, checked_version
+from ota_rules import (
+    check_removable,
+    checked_content,
+    checked_path,
+    checked_version,
+    is_compiled_recovery,
+    is_library,
+)
+from ota_starts import starts_recovery
 
 BUFFER_BYTES = 512
+MUST_BE_SOURCE = "recovery must be source, which any firmware loads"
 
 
 class Draft:
@@ -42,6 +54,8 @@ class Draft:
         self._path = layout.folder + "/draft"
         self._version, self._previous_version, self._release, self._firmware, self._spans = plan
         self._buf = bytearray(BUFFER_BYTES)
+        self._brings_boot_py = self._brings_library = False
+        self._removed_library = None
 
     def make(self, installed, again):
         """Write the draft.
@@ -50,9 +64,10 @@ class Draft:
             installed: the version record, see OTA.record.
             again: whether to accept a release that this device has already rolled back.
 
-        Returns (version, previous version, version record, firmware, bytes to fetch), where
-        firmware is None or (path on the server, size in bytes, SHA-256, version); or None
-        if there is nothing to do. Raises ManifestError, FirmwareError or SpaceError.
+        Returns (version, previous version, version record, firmware, bytes to fetch,
+        identity), where firmware is None or (path on the server, size in bytes, SHA-256,
+        version); or None if there is nothing to do. Raises ConfigError, ManifestError,
+        FirmwareError or SpaceError.
         """
         checked_version(self._version)
         if self._release and not is_sha256(self._release):
@@ -60,23 +75,36 @@ class Draft:
         own = installed.get("VERSION")
         if own and self._previous_version not in (None, own):
             raise ManifestError("updates {}, not this version".format(self._previous_version))
-        if not again and self._was_rolled_back():
+        identity = self._identity()
+        if not again and self._was_rolled_back(identity):
             return None
         firmware = self._accept_firmware()
         record = self._version_record(installed, firmware)
-        self._forget_other_sources()
         count, fetch_bytes = self._write(record)
+        self._check_recovers()
         if not count and firmware is None:
             return None
         if firmware:
             fetch_bytes += firmware[1]
         # A tuple: an object's class would keep this module in memory.
-        return self._version, self._previous_version or "", record, firmware, fetch_bytes
+        previous = self._previous_version or ""
+        return self._version, previous, record, firmware, fetch_bytes, identity
 
-    def _was_rolled_back(self):
+    def _identity(self):
+        """Return what tells this release from a repaired one of the same version."""
+        firmware_sha256 = self._firmware[0] if self._firmware else ""
+        return sha256_hex(
+            "\t".join((self._version, self._release or "", firmware_sha256)).encode()
+        )
+
+    def _was_rolled_back(self, identity):
         outcome = self._layout.outcome()
         if outcome is None or outcome[:2] != ("rolled back", self._version):
             return False
+        with open(self._layout.folder + "/" + REFUSED, "r") as refused:
+            # The first edition of the library knew the version only.
+            if refused.read() not in ("", identity):
+                return False
         self._layout.log("{} is not tried again: {}".format(self._version, outcome[3]))
         return True
 
@@ -86,6 +114,7 @@ class Draft:
         url_path, sha256, size = checked_content(*self._firmware[:3])
         firmware = (url_path, size, sha256, checked_version(self._firmware[3]))
         if self._board.takes_firmware and 0 < size <= self._board.slot_bytes():
+            self._check_recovery_loads()
             return firmware
         reason = "this board can't take the firmware {}, {} bytes".format(firmware[3], size)
         if not self._skip_firmware:
@@ -93,8 +122,16 @@ class Draft:
         self._layout.log(reason)
         return None
 
+    def _check_recovery_loads(self):
+        compiled = first_names(self._layout.absolute("flash/lib"), is_compiled_recovery, 1)
+        if compiled:
+            raise FirmwareError("there is {} in flash/lib: {}".format(compiled[0], MUST_BE_SOURCE))
+
     def _version_record(self, installed, firmware):
         found = dict(installed)
+        if self._board.takes_firmware and not found.get("FIRMWARE_VERSION"):
+            # What the server has assumed, so that firmware which comes later is offered.
+            found["FIRMWARE_VERSION"] = found.get("VERSION")
         brings_files = any(end > start for start, end in self._spans)
         # The version of a manifest with firmware only is the firmware's, not the files'.
         if brings_files or self._firmware is None or self._version != self._firmware[3]:
@@ -107,20 +144,6 @@ class Draft:
             if found.get(name):
                 lines += "{} = '{}'\n".format(name, found[name])
         return lines.encode()
-
-    def _forget_other_sources(self):
-        """Drop the contents stored by an earlier attempt unless its manifest was the same."""
-        source = self._layout.folder + "/source"
-        sha256 = self._hash(self._layout.folder + "/manifest").encode()
-        if exists(source):
-            with open(source, "rb") as known:
-                if known.read() == sha256:
-                    return
-        from ota_ending import clear  # a new manifest is rare
-
-        clear(self._layout, ("draft", "manifest", "source"))
-        with open(source, "wb") as known:
-            known.write(sha256)
 
     def _write(self, record):
         """Write all changes; return the number of entries and of bytes to fetch."""
@@ -154,9 +177,31 @@ class Draft:
     def _checked(self, path, sha256, size, url):
         path = checked_path(path, self._board.roots)
         if sha256 == NONE:
-            check_removable(path)
+            if check_removable(path):
+                self._removed_library = path
             return path, NONE, NONE, 0
+        if self._firmware and is_compiled_recovery(path):
+            raise ManifestError("has firmware, and {}: {}".format(path, MUST_BE_SOURCE))
+        self._brings_boot_py = self._brings_boot_py or path == BOOT_PY
+        self._brings_library = self._brings_library or is_library(path)
         return (path,) + checked_content(sha256, size, url)
+
+    def _check_recovers(self):
+        """Refuse what would leave the device without updates, or an update without recovery."""
+        if self._removed_library and not self._brings_library:
+            raise ManifestError(
+                "deletes {}, which updates need, and brings no other OTA.py".format(
+                    self._removed_library
+                )
+            )
+        boot_py = self._layout.absolute(BOOT_PY)
+        # Whatever has loaded it in this boot may do so in the next one.
+        starts = "ota_recovery" in sys.modules or self._brings_boot_py
+        if not starts and not (exists(boot_py) and starts_recovery(boot_py)):
+            raise ConfigError(
+                "boot.py does not call ota_boot, so nothing would complete or undo an update: put "
+                "its two lines there"
+            )
 
     def _write_one(self, draft, path, sha256, size, url_path):
         """Write an entry unless the file is up to date; return whether it was written."""

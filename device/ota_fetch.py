@@ -12,7 +12,9 @@ except ImportError:
 
 from ota_errors import IntegrityError, LinkError
 from ota_files import NONE
+from ota_moved import is_moved
 from ota_sink import FileSink
+from ota_wanted import wanted
 
 # A connection that brought this much before it failed resets the count of failures.
 PROGRESS_BYTES = 16384
@@ -39,8 +41,15 @@ class Fetch:
     def files(self):
         """Download the contents listed in the draft into the store."""
         with self._layout.drafted() as drafted:
+            seen = wanted(drafted, back=False)
+        with self._layout.drafted() as drafted:
             for path, sha256, size, _, _, url_path in drafted:
-                if url_path != NONE:
+                if url_path == NONE:
+                    continue
+                if is_moved(self._layout, path, sha256, seen):
+                    self._done_bytes += int(size)
+                    self._ota.progress(self._done_bytes, self._total_bytes, path)
+                else:
                     sink = FileSink(self._layout.stored(path, sha256))
                     self.fetch(url_path, int(size), sha256, sink, path)
 

@@ -10,26 +10,37 @@ except ImportError:
     import uhashlib as hashlib
 
 FOLDER = ".ota"
+# ENOENT, ENODEV where nothing is mounted, and ENOTDIR below a file.
+NOT_THERE = (2, 19, 20)
+# The content id of a release that is not whole: no server has it, so each offers a repair.
+INCOMPLETE = "0" * 64
 NONE = "-"
+BOOT_PY = "flash/boot.py"
 VERSION_RECORD = "flash/OTA_VERSION.py"
 HASH_DIGITS = 24
 # Of an entry of the journal.
 ENTRY_FIELDS = 5
 # The modules that recovery consists of, besides those that are there to find it.
 SET = (
-    "ota_alarm", "ota_ending", "ota_files", "ota_journal", "ota_port_esp32", "ota_port_pycom",
-    "ota_ports", "ota_replay",
+    "ota_alarm", "ota_ending", "ota_files", "ota_journal", "ota_placing", "ota_port_esp32",
+    "ota_port_pycom", "ota_ports", "ota_replay", "ota_wanted",
 )  # fmt: skip
-# The library's files besides contents, recovery's copies, journal and outcome.
-OWN = ("draft", "manifest", "source", "slot")
+# The library's files besides contents, recovery's copies, journal, outcome and room.
+OWN = ("draft", "manifest", "source", "slot", "place")
+# What identifies the release that was rolled back.
+REFUSED = "refused"
+# The room that is set aside for going back.
+ROOM = "room"
 
 
 def exists(path):
-    """Return whether there is a file or folder at ``path``."""
+    """Return whether there is a file or folder at ``path``; OSError if that can't be read."""
     try:
         os.stat(path)
-    except OSError:
-        return False
+    except OSError as error:
+        if error.args[0] in NOT_THERE:
+            return False
+        raise
     return True
 
 
@@ -81,17 +92,15 @@ def make_folders(path, root):
 
 
 def file_sha256(path, buf):
-    """Return the SHA-256 of a file in hex, None if it can't be opened.
+    """Return the SHA-256 of a file in hex, None if there is none; OSError if it can't be read.
 
     Args:
         path: of the file.
         buf: bytearray to read through.
     """
-    try:
-        source = open(path, "rb")
-    except OSError:
+    if not exists(path):
         return None
-    with source:
+    with open(path, "rb") as source:
         return _pour(source, None, buf)
 
 

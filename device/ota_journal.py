@@ -7,8 +7,10 @@ ota_recovery notes that it couldn't load this module.
 
 from ota_files import (
     ENTRY_FIELDS,
+    FOLDER,
     NONE,
     OWN,
+    ROOM,
     Layout,
     Lines,
     binascii,
@@ -21,8 +23,8 @@ FORMAT = "ota 2"
 FIRST_FORMAT = "ota 1"
 # Fields of the header that begin with this are options, any others are roots.
 OPTION = "+"
-PLACING = OPTION + "place"
-COPY = "copy"
+MOVE = OPTION + "move"
+IDENTITY = OPTION + "id"
 
 
 class Journal(Layout):
@@ -30,8 +32,10 @@ class Journal(Layout):
 
     After state() has found a valid journal, the fields of its header are attributes:
     ``format``, ``version`` and ``previous_version``, ``trial_boots``, ``new_slot`` and
-    ``old_slot``, and ``roots``, which the application may have added to the board's. ``notes``
-    counts each kind of note; ``reason`` is why the update is rolled back.
+    ``old_slot``; ``roots``, which the application may have added to the board's; and
+    ``moving``, the names of those where files are renamed into place; ``identity`` is what the
+    release is recognized by. ``notes`` counts each kind of note; ``reason`` is why the update
+    is rolled back.
     Methods raise OSError if a file system fails.
 
     Args:
@@ -48,6 +52,8 @@ class Journal(Layout):
         self.notes = {}
         self.reason = None
         self.roots = self.board.roots
+        self.moving = []
+        self.identity = ""
 
     def state(self):
         """Read the journal and return "idle", "installing", "trial" or "back"."""
@@ -69,16 +75,21 @@ class Journal(Layout):
         if form not in (FORMAT, FIRST_FORMAT):
             raise OSError("the journal has the format {}, which is unknown".format(form))
         roots = dict(self.board.roots)
+        moving = []
         for field in fields[6:]:
             name, value = field.split("=", 1)
             if not name.startswith(OPTION):
                 # Kept in the journal, so that boot.py can't have others than the update had.
                 roots[name] = value
-            elif (name, value) != (PLACING, COPY):
+            elif name == MOVE:
+                moving.append(value)
+            elif name == IDENTITY:
+                self.identity = value
+            else:
                 raise OSError("the journal has the option {}, which is unknown".format(field))
         self.format, self.version, self.previous_version = form, version, previous_version
         self.trial_boots, self.new_slot, self.old_slot = int(boots), new_slot, old_slot
-        self.roots = roots
+        self.roots, self.moving = roots, moving
 
     def _read_notes(self, lines):
         line = lines.readline()
@@ -99,24 +110,29 @@ class Journal(Layout):
         """
         return self.notes.get(name, 0)
 
-    def note(self, name, text=""):
+    def note(self, name, text="", also=None):
         """Append a note.
 
         Args:
             name: kind of note.
             text: what it says.
+            also: kind of a second note, written with the first since each write wears the flash.
 
         Returns how many notes of this kind there are now. OSError if it can't be stored.
         """
         before = self.count(name)
         # Start with a line end: the last note may be incomplete.
         line = "\n{}\t{}\n".format(name, text).encode()
+        if also:
+            line += "\n{}\t\n".format(also).encode()
         try:
             self._append(line)
         except OSError:
             # The release may have filled the flash: remove what only the download needed.
             for unneeded in OWN:
                 remove(self.folder + "/" + unneeded)
+            if name == "back":
+                self.make_room()
             self._append(line)
         self.board.sync()
         self.state()
@@ -125,15 +141,33 @@ class Journal(Layout):
             raise OSError("the journal did not keep a note")
         return before + 1
 
+    def make_room(self):
+        """Free the room that was set aside for going back."""
+        for root in self.roots.values():
+            try:
+                remove("{}/{}/{}".format(root, FOLDER, ROOM))
+            except OSError as error:
+                self.log("update: {} keeps its room: {}".format(root, error))  # a dead card
+
+    def discard(self):
+        """Remove a file that is no valid journal."""
+        remove(self.path)
+
     def _append(self, line):
         with open(self.path, "ab") as notes:
             notes.write(line)
 
+    def entries(self):
+        """Return the Lines of the journal that are entries."""
+        return Lines(self.path, ENTRY_FIELDS)
+
     def targets(self, back):
-        """Return an iterator, to be used with ``with``, over (path, SHA-256, size in bytes).
+        """Return an iterator, to be used with ``with``, over what each path has to become.
+
+        It yields (path, SHA-256, size in bytes, SHA-256 before, size before).
 
         Args:
-            back: whether to yield the old state of each path, not the new one.
+            back: whether to go back to the old release, not on to the new one.
         """
         return Targets(self.path, back)
 
@@ -151,7 +185,8 @@ class Targets(Lines):
 
     def __next__(self):
         path, sha256, size, old_sha256, old_size = super().__next__()
-        return (path, old_sha256, int(old_size)) if self._back else (path, sha256, int(size))
+        new, old = (sha256, int(size)), (old_sha256, int(old_size))
+        return (path,) + (old + new if self._back else new + old)
 
 
 def _valid_header(lines):

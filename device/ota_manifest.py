@@ -13,7 +13,7 @@ FIELDS = ("dst_path", "sha256", "size", "URL", "version")
 LISTS = ("delete", "new", "update")
 
 
-def read_manifest(ota, layout, unload):
+def read_manifest(ota, layout, unload, repair):
     """Request the manifest and write its lists to the file ``.ota/manifest``.
 
     That file has one tab-separated line per entry: path, SHA-256, size in bytes, URL. NONE
@@ -23,13 +23,14 @@ def read_manifest(ota, layout, unload):
         ota: the OTA that is updating.
         layout: its Layout.
         unload: function that unloads modules, named without "ota_".
+        repair: see OTA.update.
 
     Returns (version, previous version or None, content id of the release or None, firmware,
     spans), or None if there is nothing to do. firmware is None or [SHA-256, size, URL,
     version], all strings; spans are the (start, end) of each list in the file, as offsets in
     bytes. Raises OTAError.
     """
-    path = _question(ota, layout)
+    path = _question(ota, layout, repair)
     unload("question")
     buf = bytearray(BUFFER_BYTES)
     failures = 0
@@ -46,11 +47,11 @@ def read_manifest(ota, layout, unload):
             failures = ota.wait_to_retry(failures + 1, error)
 
 
-def _question(ota, layout):
+def _question(ota, layout, repair):
     # Of its own: a stale pointer to a function on the stack would keep its module alive.
     from ota_question import begin
 
-    return begin(ota, layout)
+    return begin(ota, layout, repair)
 
 
 def _read(reader, lists):

@@ -16,6 +16,7 @@ class Esp32(Board):
     """
 
     takes_firmware = True
+    goes_back = True
 
     def running_slot(self):
         """Return the label of the running firmware's partition."""

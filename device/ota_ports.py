@@ -14,6 +14,8 @@ class Board:
     """
 
     takes_firmware = False
+    # Whether the bootloader may go back by itself from firmware that isn't kept.
+    goes_back = False
 
     def __init__(self):
         # Not decided by whether a folder /flash exists: an application may create one.

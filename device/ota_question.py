@@ -3,18 +3,18 @@
 import os
 
 from ota_errors import is_sha256
-from ota_files import FOLDER, exists, remove
+from ota_files import FOLDER, INCOMPLETE, OWN, REFUSED, exists
 
-EIO = 5
 UNQUOTED = "-._~"
 
 
-def begin(ota, layout):
+def begin(ota, layout, repair):
     """Prepare the library's folder; return the path and query of the manifest to ask for.
 
     Args:
         ota: the OTA that is updating.
         layout: its Layout, which is idle.
+        repair: whether to ask for all files of the release that is installed.
     """
     _prepare_folders(layout)
     record = ota.record()
@@ -22,7 +22,7 @@ def begin(ota, layout):
     for name, value in (
         ("current_ver", record.get("VERSION")),
         ("firmware_ver", record.get("FIRMWARE_VERSION")),
-        ("release", record.get("RELEASE")),
+        ("release", INCOMPLETE if repair else record.get("RELEASE")),
         ("device", ota.device),
     ):
         # A RELEASE that somebody else has put there is no content id: the server would refuse it.
@@ -33,23 +33,36 @@ def begin(ota, layout):
 
 
 def _prepare_folders(layout):
-    """Create the folders and remove a stale journal; stored contents stay."""
-    for root in layout.board.roots.values():
-        if (root == "" or exists(root)) and not exists(root + "/" + FOLDER):
-            os.mkdir(root + "/" + FOLDER)
-    remove(layout.path)
-    if not exists(layout.folder + "/outcome"):
-        # Created now: a new name after the journal is written could be lost by FAT.
-        open(layout.folder + "/outcome", "w").close()
+    """Create the library's folders; stored contents stay."""
+    for name, root in layout.board.roots.items():
+        try:
+            if (root == "" or exists(root)) and not exists(root + "/" + FOLDER):
+                os.mkdir(root + "/" + FOLDER)
+        except OSError as error:
+            if name == "flash":
+                raise
+            # Full, write-protected or broken: only what has files for it needs it.
+            layout.log("{} is left out: {}".format(root, error))
+    # Created now: a new name after the journal is written could be lost by FAT.
+    for name in ("outcome", REFUSED):
+        if not exists(layout.folder + "/" + name):
+            open(layout.folder + "/" + name, "w").close()
     try:
-        open(layout.folder + "/manifest", "wb").close()
+        _open_all(layout.folder)
     except OSError as error:
+        from ota_damage import EIO, move_aside
+
         if error.args[0] != EIO:
             raise
         # FAT has left the file with a broken cluster chain; it can't be opened any more.
-        from ota_commit import move_aside
-
         move_aside(layout.board.roots["flash"])
+
+
+def _open_all(folder):
+    open(folder + "/manifest", "wb").close()
+    for name in OWN:
+        if exists(folder + "/" + name):
+            open(folder + "/" + name, "rb").close()
 
 
 def _quoted(text, kept):

@@ -34,8 +34,8 @@ def recover(board=None, log=None, **options):
         log: called with each message, one line of text.
         options: ``trial_s``, see ota_replay.recover.
 
-    Returns "idle", "trial" while a release is waiting for confirm(), or "failed" if the
-    application has to start although the update could not be continued.
+    Returns "idle", "trial" while a release is waiting for confirm(), "incomplete" if not all
+    could be put back, or "failed" if the application has to start without recovery.
     """
     # A message that must not be lost is printed if nobody asked for messages.
     say = log or print

@@ -1,19 +1,17 @@
 """Carries out the journal: installs, counts the trial, goes back; part of recovery.
 
 A power cut may interrupt this anywhere: the next boot begins anew, and whatever is in place
-already stays. No file is renamed: contents are copied from the store, so that an interrupted
+already stays. Where a file system replaces files at one moment by renaming, contents are
+renamed from and to the store. Elsewhere they are copied from it, so that an interrupted
 copy is simply repeated, and on FAT no cluster chain ever has two names.
 docs/device-journal.md has the states and the events.
 """
 
-import os
-
-from ota_files import NONE, copy_file, exists, file_sha256, make_folders, remove
+from ota_files import NONE
 from ota_journal import Journal
 
 ATTEMPTS = 3
 TRIAL_S = 3600
-BUFFER_BYTES = 1024
 
 
 class Recovery:
@@ -21,10 +19,15 @@ class Recovery:
 
     Args:
         journal: a Journal.
+        sets_alarm: whether a boot on trial sets the alarm afterwards.
+
+    ``is_arming`` is whether that has been noted.
     """
 
-    def __init__(self, journal):
+    def __init__(self, journal, sets_alarm=False):
         self.journal = journal
+        self.is_arming = False
+        self._sets_alarm = sets_alarm
         self.board = journal.board
         self.log = journal.log
 
@@ -37,10 +40,10 @@ class Recovery:
         if state == "trial":
             self.count_boot()
             return state
-        if state == "back":
-            self.go_back()
-        else:
+        if state == "installing":
             self.install()
+        elif not self.go_back():
+            return "incomplete"
         self.board.reset()
         return state
 
@@ -60,32 +63,59 @@ class Recovery:
 
         Args:
             reason: for the outcome.
+
+        Returns whether the update has ended. If not all could be restored in ATTEMPTS boots, the
+        application has to start; each boot tries again.
         """
         journal = self.journal
         if not journal.count("back"):
             journal.note("back", reason)
         self.log("update: going back")
         reason = journal.reason
+        failure = None
         try:
             self._carry_out(back=True)
         except OSError as error:
             self.log("update: {}".format(error))
             # A card may work again after a reset, but the device can't wait for ever.
-            if journal.note("tried") < ATTEMPTS:
+            if self._may_try_again():
                 self.board.reset()
-            reason += "; not all could be restored: {}".format(error)
+            failure = error
         if not self._start_old_firmware():
             reason += "; the old firmware does not start, so the new one stays"
-        from ota_ending import end  # only now, to save memory
+        from ota_ending import end, leave_incomplete  # only now, to save memory
 
+        if failure:
+            reason = "{}; not all could be restored: {}".format(reason, failure)
+            try:
+                leave_incomplete(journal, reason)
+            except OSError as error:
+                self.log("update: {}".format(error))  # the next boot tries this again, too
+            return False
         end(journal, "rolled back", reason)
+        return True
+
+    def _may_try_again(self):
+        """Note that not all could be restored; return whether to try once more after a reset."""
+        if self.journal.count("tried") >= ATTEMPTS - 1:
+            return False
+        try:
+            self.journal.note("tried")
+        except OSError:
+            return False  # resets that don't count would repeat for ever
+        return True
 
     def _start_old_firmware(self):
         """Return whether the old firmware runs; resets to start it."""
         slot = self.journal.old_slot
         if slot not in (NONE, self.board.running_slot()):
-            if self.journal.note("switch") <= ATTEMPTS:
-                self.board.boot_slot(slot)
+            # If not all could be restored, each boot comes here: then no more notes are added.
+            if self.journal.count("switch") < ATTEMPTS:
+                count = self.journal.note("switch")
+                # Selected anew, the old image would be on trial itself, and a power cut could
+                # leave none that the bootloader starts. So it goes back by itself, if it can.
+                if count > 1 or not self.board.goes_back:
+                    self.board.boot_slot(slot)
                 self.board.reset()
             return False
         if slot != NONE:
@@ -98,10 +128,19 @@ class Recovery:
         journal = self.journal
         in_place = journal.firmware_runs()
         # A boot with the wrong firmware counts apart: the application doesn't run in it.
-        boots = journal.note("boot" if in_place else "switched")
+        arms = self._sets_alarm and in_place and may_arm(journal)
+        try:
+            name = "boot" if in_place else "switched"
+            boots = journal.note(name, also="arming" if arms else None)
+            self.is_arming = arms
+        except OSError as error:
+            # The release has filled the flash: boots that don't count would repeat for ever.
+            self.go_back("a boot can't be counted: {}".format(error))
+            self.board.reset()
+            return
         if in_place:
             # Boots that ended while the alarm was being set don't speak against the release.
-            boots -= journal.count("arming") - journal.count("armed")
+            boots -= journal.count("arming") - journal.count("armed") - arms
         if boots > journal.trial_boots:
             self.go_back("not confirmed in {} boots".format(journal.trial_boots))
             self.board.reset()
@@ -115,46 +154,12 @@ class Recovery:
 
     def _carry_out(self, back):
         """Bring every entry to its new state, or back to its old one."""
-        failure = None
-        buf = bytearray(BUFFER_BYTES)
-        # Removals first, to free space.
-        for removals in (True, False):
-            with self.journal.targets(back) as targets:
-                for path, sha256, size in targets:
-                    self.board.feed_watchdog()
-                    try:
-                        if (sha256 == NONE) == removals:
-                            self._carry_out_one(path, sha256, size, buf)
-                    except OSError as error:
-                        failure = error  # still try the others
+        from ota_placing import Placing
+
+        failure = Placing(self.journal, back).carry_out()
         self.board.sync()
         if failure:
             raise failure
-
-    def _carry_out_one(self, path, sha256, size, buf):
-        root = self.journal.roots[path.split("/", 1)[0]]
-        if root and not exists(root):
-            raise OSError("there is no {}".format(root))
-        if sha256 == NONE:
-            self._remove(path)
-            return
-        target = self.journal.absolute(path)
-        if exists(target) and os.stat(target)[6] == size and file_sha256(target, buf) == sha256:
-            return
-        make_folders(target, root)
-        copy_file(self.journal.stored(path, sha256), target, sha256, buf)
-
-    def _remove(self, path):
-        remove(self.journal.absolute(path))
-        parent = path[: path.rfind("/")]
-        try:
-            while "/" in parent:
-                # An earlier attempt may have removed this one: continue with its parent.
-                if exists(self.journal.absolute(parent)):
-                    os.rmdir(self.journal.absolute(parent))
-                parent = parent[: parent.rfind("/")]
-        except OSError:
-            pass  # not empty
 
 
 def recover(board=None, log=None, trial_s=TRIAL_S):
@@ -174,19 +179,29 @@ def recover(board=None, log=None, trial_s=TRIAL_S):
 
         board = find_board()
     journal = Journal(board, log)
+    recovery = Recovery(journal, trial_s > 0)
     try:
-        state = Recovery(journal).at_boot()
+        state = recovery.at_boot()
     except Exception:
         # Not "finally": in a simulation, a reset is an exception.
-        _set_alarm(journal, trial_s)
+        _set_alarm(journal, trial_s, recovery.is_arming)
         raise
     if state == "trial":
-        _set_alarm(journal, trial_s)
+        _set_alarm(journal, trial_s, recovery.is_arming)
     return state
 
 
-def _set_alarm(journal, trial_s):
+def may_arm(journal):
+    """Return whether no earlier boot of this trial ended while it set the alarm.
+
+    Args:
+        journal: a Journal whose state() has been called.
+    """
+    return not journal.count("no alarm") and journal.count("arming") <= journal.count("armed")
+
+
+def _set_alarm(journal, trial_s, is_noted):
     if trial_s:
         from ota_alarm import set_alarm
 
-        set_alarm(journal, trial_s)
+        set_alarm(journal, trial_s, is_noted, is_noted or may_arm(journal))

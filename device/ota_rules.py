@@ -3,6 +3,13 @@
 from ota_errors import ManifestError, is_sha256
 from ota_files import FOLDER, SET
 
+# All modules of the library but those of recovery, without "ota_".
+MODULES = (
+    "answer aside board chunked commit connect damage draft errors esp32 fetch ftp ftp_setup http "
+    "image join json json_escape linux manifest moved need odd_answer prune pycom question "
+    "redirect retry roots rules sink socket starts store transfer"
+)
+
 LONGEST_PATH_BYTES = 200
 LONGEST_NAME_BYTES = 100
 LONGEST_VERSION = 64
@@ -90,9 +97,38 @@ def check_removable(path):
 
     Args:
         path: as returned by checked_path.
+
+    Returns whether the file is a part of the library, which only another one can do without.
     """
-    path = path.lower()
-    name = path[path.rfind("/") + 1 :]
-    stem = name[: name.rfind(".")]
-    if path == "flash/boot.py" or stem in ("ota_boot", "ota_recovery") or stem in SET:
+    stem = _stem(path)
+    if path.lower() == "flash/boot.py" or _is_recovery(stem):
         raise ManifestError("deletes {}, which recovery needs".format(path))
+    return stem == "ota" or (stem.startswith("ota_") and stem[4:] in MODULES.split())
+
+
+def is_compiled_recovery(path):
+    """Return whether a file is a part of recovery that other firmware might not load.
+
+    Args:
+        path: of a file to install, as returned by checked_path, or a mere name.
+    """
+    return path.lower().endswith(".mpy") and _is_recovery(_stem(path))
+
+
+def is_library(path):
+    """Return whether a path is that of the library's main module.
+
+    Args:
+        path: as returned by checked_path.
+    """
+    return _stem(path) == "ota"
+
+
+def _stem(path):
+    """Return the name of a module; nothing for any other file, such as ``ota.html``."""
+    name = path[path.rfind("/") + 1 :].lower()
+    return name[: name.rfind(".")] if name[name.rfind(".") :] in (".py", ".mpy") else ""
+
+
+def _is_recovery(stem):
+    return stem in ("ota_boot", "ota_recovery") or stem in SET

@@ -4,18 +4,22 @@ import os
 
 from ota_errors import SpaceError
 from ota_files import (
+    ENTRY_FIELDS,
+    FOLDER,
     NONE,
+    ROOM,
     VERSION_RECORD,
     copy_file,
     exists,
     file_sha256,
     sha256_hex,
 )
+from ota_need import SMALLEST_BLOCK_BYTES, Need
+from ota_wanted import is_copied, renames
 
-SMALLEST_BLOCK_BYTES = 4096
-SPARE_BLOCKS = 8
-FOLDER_BLOCKS = 2
 BUFFER_BYTES = 512
+# LittleFS gives a file that is no larger no block of its own.
+INLINE_BYTES = 1024
 
 
 class Store:
@@ -29,28 +33,36 @@ class Store:
         self._layout = layout
 
     def check_space(self):
-        """Raise SpaceError if the update or its rollback does not fit."""
+        """Raise SpaceError if the update or its rollback does not fit; else set room aside."""
         needs = {}
+        rooms = []
         for root, folder in self._layout.board.roots.items():
-            need, free, file_system = self._need_bytes(root, folder)
+            need, room, free, file_system = self._need_bytes(root, folder)
             if root == "flash":
                 need += self._copies_bytes()
             # Roots may share a file system, and its space.
-            need += needs.get(file_system, 0)
+            need += room + needs.get(file_system, 0)
             needs[file_system] = need
             if need > free:
                 raise SpaceError(
                     "the update needs {} bytes on {}, {} are free".format(need, root, free)
                 )
+            rooms.append((folder, room))
+        for folder, room in rooms:
+            self._set_aside(folder, room)
 
     def keep_old(self):
-        """Copy what the update replaces or deletes; moved files then need no download."""
+        """Copy into the store what can't be renamed into it when it is replaced or deleted."""
         buf = bytearray(BUFFER_BYTES)
+        roots = self._layout.roots
         with self._layout.drafted() as drafted:
             for path, _, _, old_sha256, _, _ in drafted:
                 self._layout.board.feed_watchdog()
+                if old_sha256 == NONE:
+                    continue
                 stored = self._layout.stored(path, old_sha256)
-                if old_sha256 != NONE and file_sha256(stored, buf) != old_sha256:
+                copied = is_copied(path) or not renames(roots, path.split("/", 1)[0])
+                if copied and file_sha256(stored, buf) != old_sha256:
                     copy_file(self._layout.absolute(path), stored, old_sha256, buf)
 
     def keep_record(self, record):
@@ -63,38 +75,43 @@ class Store:
             copy.write(record)
 
     def _need_bytes(self, root, folder):
-        """Return the bytes needed on a root at the fullest moment, the bytes free, and a key.
+        """Return what a root needs at the fullest moment and for going back, and what is free.
 
-        The key is the same for roots on one file system: its size, for want of a name.
-
-        An update may be rolled back from any point, so each file counts with the larger of
-        its two sizes; and some file systems keep the old content until the new is complete.
+        All are in bytes. A fourth value is the same for roots on one file system: its size,
+        for want of a name.
         """
-        stored = growth = largest = folders = entries = free = file_system = 0
-        block = SMALLEST_BLOCK_BYTES
-        before = ""
+        if not self._has_entries(root):
+            return 0, 0, 0, None
+        block, free, file_system = self._blocks(folder)
+        need = Need(self._layout, root, block)
         with self._layout.drafted() as drafted:
-            for path, sha256, size, old_sha256, old_size, _ in drafted:
-                if path.split("/", 1)[0] != root:
-                    continue
-                self._layout.board.feed_watchdog()
-                if not entries:
-                    block, free, file_system = self._blocks(folder)
-                entries += 1
-                size, old_size = -(-int(size) // block), -(-int(old_size) // block)
-                if sha256 != NONE:
-                    stored += size - self._stored_blocks(path, sha256, block)
-                    folders += self._new_folders(path, before)
-                if old_sha256 != NONE:
-                    stored += old_size - self._stored_blocks(path, old_sha256, block)
-                growth += max(0, size - old_size)
-                largest = max(largest, size, old_size)
-                before = path
-        if not entries:
-            return 0, 0, None
-        # In addition: the journal, directory entries, and the file system's own data.
-        spare = SPARE_BLOCKS + entries // 8 + folders * FOLDER_BLOCKS
-        return (stored + growth + largest + spare) * block, free, file_system
+            for entry in drafted:
+                if entry[0].startswith(root + "/"):
+                    self._layout.board.feed_watchdog()
+                    need.add(*entry[:ENTRY_FIELDS])
+        return need.forward() * block, need.back() * block, free, file_system
+
+    def _has_entries(self, root):
+        with self._layout.drafted() as drafted:
+            return any(entry[0].startswith(root + "/") for entry in drafted)
+
+    def _set_aside(self, folder, room_bytes):
+        """Let a file take the room that going back needs, until then."""
+        if not room_bytes:
+            return
+        room = "{}/{}/{}".format(folder, FOLDER, ROOM)
+        manifest = "{}/{}/manifest".format(folder, FOLDER)
+        if renames(self._layout.roots, "flash") and exists(manifest):
+            # It isn't needed any more, and has blocks.
+            os.rename(manifest, room)
+        size = os.stat(room)[6] if exists(room) else 0
+        if size > INLINE_BYTES and room_bytes - size < SMALLEST_BLOCK_BYTES:
+            return  # as many blocks
+        with open(room, "ab") as target:
+            zeros = bytes(BUFFER_BYTES)
+            while size < room_bytes:
+                target.write(zeros)
+                size += BUFFER_BYTES
 
     def _copies_bytes(self):
         """Return the bytes that the copies of recovery need; see ota_aside."""
@@ -106,23 +123,9 @@ class Store:
             if not exists(copy)
         )
 
-    def _new_folders(self, path, before):
-        """Return how many folders a path needs, not counting those of the path ``before``."""
-        count = 0
-        at = path.find("/", path.find("/") + 1)
-        while at > 0:
-            if not before.startswith(path[: at + 1]):
-                count += not exists(self._layout.absolute(path[:at]))
-            at = path.find("/", at + 1)
-        return count
-
     def _blocks(self, folder):
         try:
             stat = os.statvfs(folder or "/")
         except OSError:
             raise SpaceError("there is no file system at {}".format(folder))
         return max(stat[0], SMALLEST_BLOCK_BYTES), stat[1] * stat[4], (stat[0], stat[2])
-
-    def _stored_blocks(self, path, sha256, block):
-        stored = self._layout.stored(path, sha256)
-        return -(-os.stat(stored)[6] // block) if exists(stored) else 0

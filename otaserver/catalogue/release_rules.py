@@ -42,10 +42,51 @@ _RECOVERY = (
     "ota_ending.",
     "ota_files.",
     "ota_journal.",
+    "ota_placing.",
     "ota_port_esp32.",
     "ota_port_pycom.",
     "ota_ports.",
     "ota_replay.",
+    "ota_wanted.",
+)
+# The rest of the device library.
+_LIBRARY = (
+    "ota.",
+    "ota_answer.",
+    "ota_aside.",
+    "ota_board.",
+    "ota_chunked.",
+    "ota_commit.",
+    "ota_connect.",
+    "ota_damage.",
+    "ota_draft.",
+    "ota_errors.",
+    "ota_esp32.",
+    "ota_fetch.",
+    "ota_ftp.",
+    "ota_ftp_setup.",
+    "ota_http.",
+    "ota_image.",
+    "ota_join.",
+    "ota_json.",
+    "ota_json_escape.",
+    "ota_linux.",
+    "ota_manifest.",
+    "ota_moved.",
+    "ota_need.",
+    "ota_odd_answer.",
+    "ota_prune.",
+    "ota_pycom.",
+    "ota_question.",
+    "ota_redirect.",
+    "ota_retry.",
+    "ota_roots.",
+    "ota_rules.",
+    "ota_sink.",
+    "ota_socket.",
+    "ota_starts.",
+    "ota_store.",
+    "ota_transfer.",
 )
 _RESERVED = "ota_prev."
 
@@ -126,6 +167,7 @@ def step_breach(old: Release, new: Release) -> Breach | None:
         _file_and_folder_clash(old, new)
         or _case_change(old, new)
         or _recovery_removed(old, new)
+        or _library_removed(old, new)
         or _recovery_not_started(old, new)
     )
 
@@ -188,7 +230,7 @@ def _not_on_fat(path: str, parts: list[str]) -> Breach | None:
             return Breach(path, f"has a name of more than {MAX_NAME_BYTES} bytes", "shorten it")
         if _CONTROL.search(name):
             return Breach(path, "has a control character in its name", "rename or delete it")
-        if _NOT_ON_FAT.search(name) or name[-1] in ". ":
+        if _NOT_ON_FAT.search(name) or name.endswith((".", " ")):
             return Breach(path, "has a name that FAT can't store as it is", "rename it")
     return None
 
@@ -251,13 +293,36 @@ def _case_change(old: Release, new: Release) -> Breach | None:
 
 def _recovery_removed(old: Release, new: Release) -> Breach | None:
     for path in sorted(old.files.keys() - new.files.keys()):
-        if path.lower() == BOOT_FILE or _name(path).startswith(_RECOVERY):
+        if path.lower() == BOOT_FILE or _module(path).startswith(_RECOVERY):
             return Breach(
                 path,
                 f"is missing, but {old.version} has it, and devices need it to recover",
                 "put it back",
             )
     return None
+
+
+def _library_removed(old: Release, new: Release) -> Breach | None:
+    """A module of the library that is gone, though the one that imports it is the same."""
+    for path in sorted(old.files.keys() - new.files.keys()):
+        if _module(path).startswith(_LIBRARY) and not _brings_library(old, new):
+            return Breach(
+                path,
+                f"is missing, but {old.version} has it, and devices need it for updates",
+                "put it back",
+            )
+    return None
+
+
+def _brings_library(old: Release, new: Release) -> bool:
+    return any(
+        _module(path).startswith("ota.") and (path not in old.files or _differs(old, new, path))
+        for path in new.files
+    )
+
+
+def _differs(old: Release, new: Release, path: str) -> bool:
+    return old.files[path].sha256 != new.files[path].sha256
 
 
 def _recovery_not_started(old: Release, new: Release) -> Breach | None:
@@ -270,5 +335,7 @@ def _recovery_not_started(old: Release, new: Release) -> Breach | None:
     return None
 
 
-def _name(path: str) -> str:
-    return path.rpartition("/")[2].lower()
+def _module(path: str) -> str:
+    """Return the name of a module's file; nothing for any other, such as ``ota.html``."""
+    name = path.rpartition("/")[2].lower()
+    return name if name.endswith((".py", ".mpy")) else ""

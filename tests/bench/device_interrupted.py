@@ -17,8 +17,8 @@ class PowerCut(BaseException):
 
 
 class InterruptedOTA(WiFiOTA):
-    def _prepare(self, again: bool) -> None:
-        super()._prepare(again)
+    def _prepare(self, again: bool, repair: bool) -> None:
+        super()._prepare(again, repair)
         raise PowerCut
 
 

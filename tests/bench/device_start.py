@@ -3,6 +3,7 @@
 device_start.py FLASH_FOLDER
 """
 
+import os
 import sys
 
 import vfs
@@ -22,7 +23,18 @@ class Machine:
         raise Reset
 
 
+class OS:
+    """The module os with a rename that works: that of a mounted folder loses its first path."""
+
+    def rename(self, old: str, new: str) -> None:
+        os.rename(sys.argv[1] + old[len("/flash") :], sys.argv[1] + new[len("/flash") :])
+
+    def __getattr__(self, name: str) -> "Any":
+        return getattr(os, name)
+
+
 modules: "dict[str, Any]" = sys.modules
+modules["os"] = OS()
 modules["machine"] = Machine
 vfs.mount(vfs.VfsPosix(sys.argv[1]), "/flash")
 sys.path[:] = ["/flash", "/flash/lib"]

@@ -48,6 +48,14 @@ def said_of(case: Case) -> Problem:
     return Problem(Weight.NOT_OFFERED, path, case.what + ending, case.remedy)
 
 
+def test_what_is_no_module_is_no_part_of_the_library(root: Path) -> None:
+    pages = ("flash/www/ota.html", "flash/www/OTA.json", "flash/www/ota_boot.md")
+    write_tree(root, {f"1.0.0/{path}": content for path, content in BASE.items()})
+    write_tree(root, {f"1.0.1/{path}": content for path, content in BASE.items()})
+    write_tree(root, {f"1.0.0/{path}": b"1" for path in pages})
+    assert scanned(root).problems == ()
+
+
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.rule)
 class TestEachRule:
     def test_what_breaks_it_is_not_offered_and_the_reason_is_said(

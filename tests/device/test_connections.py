@@ -329,7 +329,7 @@ class BadDisk:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.fails_at = self.count = 0
         monkeypatch.setattr(builtins, "open", self.counted(open, self.file))
-        for name in ("mkdir", "remove", "rmdir"):
+        for name in ("mkdir", "remove", "rename", "rmdir"):
             monkeypatch.setattr(os, name, self.counted(getattr(os, name)))
 
     def counted(

@@ -52,7 +52,7 @@ def test_files_of_a_server_that_tells_none_take_it_away(tmp_path: Path) -> None:
     (tmp_path / RECORD).write_text(f"VERSION = '1.0.0'\nRELEASE = '{ID}'\n")
     with raw_server("http", contents(manifest(OLD, NEW), NEW)) as server, pytest.raises(Reset):
         quick_ota(tmp_path, "http", server.port).update()
-    assert record(tmp_path) == "VERSION = '1.0.1'\n"
+    assert record(tmp_path) == "VERSION = '1.0.1'\nFIRMWARE_VERSION = '1.0.0'\n"
 
 
 def test_it_goes_back_with_the_files(tmp_path: Path) -> None:

@@ -24,8 +24,9 @@ FIRMWARE_BYTES = 60_000
 MOST_IMPORT_BYTES = 19 * 1024
 MOST_IDLE_BOOT_BYTES = 24 * 1024
 MOST_RECOVERY_BYTES = 48 * 1024
-# With what lives after the import.
-MOST_LIVE_BYTES = 54 * 1024
+# With what lives after the import. Of that, 13 KB are a pool of names: it doubles when the modules
+# that have been loaded since the start have used more than 620.
+MOST_LIVE_BYTES = 69 * 1024
 MOST_GROWTH_BYTES = 512
 
 

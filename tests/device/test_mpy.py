@@ -74,15 +74,23 @@ def board(tmp_path: Path, library: Path, request: pytest.FixtureRequest) -> Simu
 
 def test_boots_by_ota_boot_and_goes_back_with_its_recovery_replaced(board: SimulatedBoard) -> None:
     board.new["flash/main.py"] = BAD_MAIN
-    board.update()
+    board.update(image=None)
     assert board.file(RECOVERY) == board.new[RECOVERY]
     boots = board.start_until_idle(minutes=75)
     assert any("rings" in boot.all("board") for boot in boots)
     board.is_old_again("not confirmed in 3 boots")
 
 
+def test_firmware_is_refused_as_recovery_might_not_load_with_it(board: SimulatedBoard) -> None:
+    with board.server() as server:
+        boot = board.start(server.port)
+    assert not boot.was_reset
+    said = "\n".join(boot.lines)
+    assert ".mpy in flash/lib: recovery must be source, which any firmware loads" in said
+
+
 def test_boots_by_ota_boot_and_confirms(board: SimulatedBoard) -> None:
-    board.update()
+    board.update(image=None)
     with board.offers_nothing() as server:
         assert "update: installed 1.0.1" in board.start(server.port).lines
     assert board.tree() == board.new

@@ -15,6 +15,7 @@ pytestmark = [pytest.mark.real, pytest.mark.long]
 ALL = None
 SINGLES = {"lfs": ALL, "pycom-lfs": 100, "card-fat": 200, "flash-fat": 40, "pycom-fat": 40}
 FIRSTS_OF_PAIRS = {"lfs": 4, "pycom-lfs": 2, "card-fat": 2}
+FILLED = {"lfs": 20, "pycom-lfs": 10, "card-fat": 20}
 # What FAT on flash can't survive: a sector is erased before it is written anew.
 MOST_LOST = {"flash-fat": 0.35, "pycom-fat": 0.35}
 
@@ -56,6 +57,16 @@ def test_single_cuts(kind: str, scenario: str, try_cuts: TryCuts) -> None:
 def test_pairs_of_cuts(kind: str, scenario: str, try_cuts: TryCuts) -> None:
     tally = try_cuts(kind, scenario, "pairs", FIRSTS_OF_PAIRS[kind])
     assert tally.tried > 10 * FIRSTS_OF_PAIRS[kind]
+    assert tally.survived == tally.tried, tally.first_losses
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS)
+@pytest.mark.parametrize("kind", FILLED)
+def test_cuts_with_a_flash_that_the_release_has_filled(
+    kind: str, scenario: str, try_cuts: TryCuts
+) -> None:
+    tally = try_cuts(kind, scenario, "filled", FILLED[kind])
+    assert tally.tried == FILLED[kind]
     assert tally.survived == tally.tried, tally.first_losses
 
 

@@ -1,5 +1,6 @@
 """Releases with files for more folders than flash and sd: a badge's tree begins with app/."""
 
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -115,14 +116,14 @@ def test_a_root_that_is_not_there(folder: Path) -> None:
 def test_roots_on_one_file_system_share_its_space(
     folder: Path, monkeypatch: pytest.MonkeyPatch, app_blocks: int, fits: bool
 ) -> None:
-    """Each of the two files needs some 100 blocks. One file system is told by its size."""
+    """Each of the two files needs some 40 blocks. One file system is told by its size."""
     total_blocks = {"flash": 512, "app": app_blocks}
 
     def statvfs(path: str) -> tuple[int, ...]:
-        return 4096, 4096, total_blocks[Path(path).name], 150, 150
+        return 4096, 4096, total_blocks[Path(path).name], 60, 60
 
     monkeypatch.setattr(ota_store.os, "statvfs", statvfs)
-    tree = {"flash/x.bin": bytes(120_000), "app/x.bin": bytes(120_000)}
+    tree = {"flash/x.bin": bytes(120_000), "app/x.bin": b"x" * 120_000}
     ota = ota_on(folder)
     ota.served = contents(manifest({}, tree), tree)
     with pytest.raises(Reset if fits else ota_errors.SpaceError):
@@ -177,7 +178,7 @@ def test_a_journal_without_roots_is_read(folder: Path) -> None:
     ota.served = contents(manifest({}, tree), tree)
     update(ota)
     header = (folder / "flash/.ota/journal").read_bytes().splitlines()[0]
-    assert header.split(b"\t")[6:] == [b"+place=copy"]
+    assert header.split(b"\t")[7:] == [b"+move=flash", b"+move=sd"]
     assert ota_recovery.recover(QuickBoard(folder)) == "trial"
 
 
@@ -293,7 +294,9 @@ def test_a_badge_whose_power_is_cut_while_it_installs(badge: SimulatedBoard) -> 
     journal = badge.file("flash/.ota/journal")
     # As it was once the journal had been written, with half of the files in place.
     end = journal.index(b"\n", journal.index(b"\nend\t") + 1) + 1
-    badge.put({"flash/.ota/journal": journal[:end], "flash/app/badge.py": b"OLD"})
-    (badge.folder / "flash/app/lib/x.py").unlink()
+    badge.put({"flash/.ota/journal": journal[:end]})
+    for path in ("app/badge.py", "app/lib/x.py"):
+        sha256 = hashlib.sha256(badge.new[path]).hexdigest()
+        (badge.folder / "flash" / path).rename(badge.folder / "flash/app/.ota" / sha256[:24])
     assert badge.start().was_reset
     assert holds(badge, badge.new)

@@ -231,9 +231,9 @@ def test_a_board_without_a_card_or_a_firmware(sample: Sample, tmp_path: Path) ->
     assert "update: installed 1.0.1" in boot.lines
     assert boot.last("slot") == OLD_SLOT[sample.kind]
     sample.has("1.0.1")
-    # No firmware's, but the content id of the files.
-    assert [line.split(" = ")[0] for line in sample.record()] == ["VERSION", "RELEASE"]
-    assert sample.record()[0] == "VERSION = '1.0.1'"
+    # Its firmware is still what the server took it for.
+    assert sample.record()[:2] == ["VERSION = '1.0.1'", "FIRMWARE_VERSION = '1.0.0'"]
+    assert [line.split(" = ")[0] for line in sample.record()[2:]] == ["RELEASE"]
 
 
 def test_files_for_a_card_that_is_not_there_are_refused(sample: Sample, tmp_path: Path) -> None:

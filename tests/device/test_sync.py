@@ -92,7 +92,7 @@ def test_any_part_of_what_was_not_synced_may_be_lost(
     pictures: list[dict[str, bytes]], tmp_path: Path
 ) -> None:
     old = {**OLD, RECORD: b"VERSION = '1.0.0'\n"}
-    new = {**NEW, RECORD: b"VERSION = '1.0.1'\n"}
+    new = {**NEW, RECORD: b"VERSION = '1.0.1'\nFIRMWARE_VERSION = '1.0.0'\n"}
     numbers = itertools.count()
     seen = []
     for before, after in itertools.pairwise(pictures):

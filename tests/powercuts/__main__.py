@@ -27,6 +27,7 @@ MUST_SURVIVE = {
 SCENARIOS = ("confirm", "rollback", "unconfirmed")
 SINGLES_AT_ONCE = 100
 FIRSTS_AT_ONCE = 2
+FILLED_AT_ONCE = 40
 BATCH_TIMEOUT_S = 900
 SEED = 4
 
@@ -90,6 +91,8 @@ def pairs_of_cuts(writes: int) -> list[str]:
 CUTS = {
     "single": ("full", single_cuts, SINGLES_AT_ONCE),
     "pairs": ("small", pairs_of_cuts, FIRSTS_AT_ONCE),
+    # The application fills the flash during the trial.
+    "filled": ("filled", single_cuts, FILLED_AT_ONCE),
 }
 
 

@@ -3,6 +3,8 @@
 SLOT_BLOCKS = 20
 SLOT_BYTES = SLOT_BLOCKS * 4096
 EIO = -5
+# What a bootloader thinks of the image in a slot.
+VALID, NEW, PENDING, ABORTED = range(4)
 UNIT_BYTES = 4096
 
 
@@ -159,12 +161,12 @@ class Chip:
     def __init__(self, power: Power) -> None:
         self.power = power
         self.slots = [bytearray(SLOT_BYTES), bytearray(SLOT_BYTES)]
-        # Slot to boot, and whether that is on trial.
-        self.record = bytearray(b"\0\0")
+        # The slot to boot, and the state of each.
+        self.record = bytearray(3)
         self.running = 0
 
     def manufacture(self) -> None:
-        self.record[:] = b"\0\0"
+        self.record[:] = bytes((0, VALID, ABORTED))
         for slot in self.slots:
             slot[:] = b"\xe9" + bytes(SLOT_BYTES - 1)
 
@@ -176,20 +178,37 @@ class Chip:
 
 
 class Esp32(Chip):
-    """A bootloader that goes back from an image that isn't confirmed."""
+    """A bootloader that goes back from an image that isn't confirmed, and never to one again.
+
+    Source: "App Rollback" in the ESP-IDF Programming Guide, and bootloader_utility.c.
+    """
 
     name = "esp32"
 
     def start(self) -> None:
-        slot, trial = self.record
-        if trial == 2:
-            slot, trial = 1 - slot, 0
-        record = bytes((slot, 2 if trial else 0))
-        if record != self.record:
-            self.power.write_record(self.record, record)
+        slot, states = self.record[0], list(self.record[1:])
+        if states[slot] == PENDING:
+            states[slot] = ABORTED
+        if states[slot] == ABORTED:
+            slot = 1 - slot
+        if states[slot] not in (VALID, NEW):
+            raise AssertionError("no slot that the bootloader starts")
+        if states[slot] == NEW:
+            states[slot] = PENDING
+        self.set(self.record[0], states)
         self.running = slot
 
-    def module(self) -> type:  # noqa: C901 - a stand-in with many members
+    def set(self, slot: int, states: list[int]) -> None:
+        record = bytes([slot] + states)  # noqa: RUF005 - not in this MicroPython
+        if record != self.record:
+            self.power.write_record(self.record, record)
+
+    def mark(self, slot: int, state: int, boot: bool) -> None:
+        states = list(self.record[1:])
+        states[slot] = state
+        self.set(slot if boot else self.record[0], states)
+
+    def module(self) -> type:
         chip = self
 
         class Partition:
@@ -217,7 +236,7 @@ class Esp32(Chip):
             def set_boot(self) -> None:
                 if chip.slots[self.slot][0] != 0xE9:
                     raise OSError(-5379)
-                chip.power.write_record(chip.record, bytes((self.slot, 1)))
+                chip.mark(self.slot, NEW, boot=True)
 
             @staticmethod
             def find(kind: int, label: str = "") -> list["Partition"]:
@@ -227,8 +246,7 @@ class Esp32(Chip):
 
             @staticmethod
             def mark_app_valid_cancel_rollback() -> None:
-                if chip.record != bytes((chip.running, 0)):
-                    chip.power.write_record(chip.record, bytes((chip.running, 0)))
+                chip.mark(chip.running, VALID, boot=False)
 
         class Module:
             Partition: type
@@ -274,7 +292,7 @@ class Pycom(Chip):
             @staticmethod
             def ota_finish() -> None:
                 chip.finished = True
-                chip.power.write_record(chip.record, bytes((1 - chip.running, 0)))
+                chip.power.write_record(chip.record, bytes((1 - chip.running, 0, 0)))
 
             @staticmethod
             def bootmgr(
@@ -282,7 +300,7 @@ class Pycom(Chip):
             ) -> tuple[str, str, str, str]:
                 if boot_partition is None:
                     return (chip.NAMES[chip.running], "LittleFS", "", "")
-                chip.power.write_record(chip.record, bytes((boot_partition, 0)))
+                chip.power.write_record(chip.record, bytes((boot_partition, 0, 0)))
                 raise Reset
 
             @staticmethod

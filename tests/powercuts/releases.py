@@ -70,6 +70,16 @@ def moved_releases(
     return old, new
 
 
+def shrinking_releases(
+    library: dict[str, bytes],
+) -> tuple[dict[str, bytes], dict[str, bytes]]:
+    """Return two of which the old one is larger, and has the same content more than once."""
+    new, old = full_releases(library)
+    for path in ("flash/lib/copy.py", "flash/copies/another.py", "sd/copy.py"):
+        old[path] = b"COPY = 1\n" * 1000
+    return old, new
+
+
 def small_releases(library: dict[str, bytes]) -> tuple[dict[str, bytes], dict[str, bytes]]:
     """Return two that differ little, for what is tried thousands of times.
 

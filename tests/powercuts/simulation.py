@@ -38,6 +38,7 @@ from releases import (
     moved_releases,
     record,
     served,
+    shrinking_releases,
     small_releases,
 )
 
@@ -57,11 +58,12 @@ KINDS = {
     "flash-fat": ("fat", "esp32", 4096, True),
     "pycom-fat": ("fat", "pycom", 512, True),
 }
+RELEASES = {"full": full_releases, "small": small_releases, "filled": shrinking_releases}
 FLASH_BYTES = 160 * 4096
-SMALL_FLASH_BYTES = 80 * 4096
+SMALL_FLASH_BYTES = 88 * 4096
 CARD_BYTES = 128 * 4096
 MOST_BOOTS = 30
-FILLER = "/flash/own.bin"
+FILLER = "/own.bin"
 # What the ESP32 port gives LittleFS.
 LITTLEFS_SIZES = {"readsize": 128, "progsize": 128, "lookahead": 128}
 
@@ -129,7 +131,10 @@ def state_of(ota: OTA) -> str:
 class Device:
     """The device: what lasts over a power cut, and how it starts."""
 
-    def __init__(self, kind: str, scenario: str, small: bool) -> None:
+    def __init__(self, kind: str, scenario: str, size: str) -> None:
+        small = size == "small"
+        # The application fills the flash during the trial, and the old release is the larger.
+        self.fills = size == "filled"
         self.kind = kind
         self.scenario = scenario
         self.chip = CHIPS[KINDS[kind][1]](power)
@@ -140,14 +145,16 @@ class Device:
             moved = library(NEW_LIBRARY, self.chip.name)
             self.old, self.new = moved_releases(files, moved)
         else:
-            self.old, self.new = (small_releases if small else full_releases)(files)
+            self.old, self.new = RELEASES[size](files)
         self.firmware = FIRMWARE[: 4096 if small else len(FIRMWARE)]
         self.old["flash/OTA_VERSION.py"] = record("1.0.0", None)
         self.served = served(self.old, self.new, "1.0.1", "1.0.0", self.firmware)
         self.new["flash/OTA_VERSION.py"] = record("1.0.1", "1.0.1")
         # One boot of trial is quicker, but a cut during it would end it.
         self.trial_boots = 1 if small and scenario != "confirm" else 3
-        self.storages = [Storage(kind, "/flash", SMALL_FLASH_BYTES if small else FLASH_BYTES)]
+        size_bytes = SMALL_FLASH_BYTES if small else FLASH_BYTES
+        # The first edition needs room for all contents three times.
+        self.storages = [Storage(kind, "/flash", size_bytes * (2 if NEW_LIBRARY else 1))]
         if not small:
             self.storages.append(Storage(kind, "/sd", CARD_BYTES))
         self._manufacture()
@@ -228,7 +235,7 @@ class Device:
         self._restore(self.pristine)
         power.on = True
         self.storages[0].make()
-        with open(FILLER, "wb") as filler:
+        with open("/flash" + FILLER, "wb") as filler:
             for _ in range(filler_bytes // 4096):
                 filler.write(bytes(4096))
         vfs.umount("/flash")
@@ -254,7 +261,13 @@ class Device:
         base = "1.0.1" if self.outcome == "installed" else "1.0.0"
         self.served_now = served(tree, later, "1.0.2", base)
         later["flash/OTA_VERSION.py"] = record(
-            "1.0.2", "1.0.1" if self.outcome == "installed" else None
+            "1.0.2",
+            "1.0.1"
+            if self.outcome == "installed"
+            # Which firmware it had, the first edition doesn't remember.
+            else None
+            if NEW_LIBRARY
+            else "1.0.0",
         )
         self.trees = (tree, later)
         self.confirmed = False
@@ -280,7 +293,7 @@ class Device:
             ota.update()
         except sys.modules["ota_errors"].StorageError as error:
             # FAT has damaged the library's folder: it says so, and has a new one.
-            if KINDS[self.kind][0] == "lfs" or "the next attempt" not in str(error):
+            if KINDS[self.kind][0] == "lfs" or "has been replaced" not in str(error):
                 raise
         else:
             raise AssertionError("the update did not reset")
@@ -388,7 +401,7 @@ class Device:
         if KINDS[self.kind][0] == "lfs":
             for storage in self.storages:
                 folder = os.listdir(storage.path + "/.ota")
-                names += [name for name in folder if name != "outcome"]
+                names += [name for name in folder if name not in ("outcome", "refused")]
         if names and self.kind not in ("flash-fat", "pycom-fat"):
             raise AssertionError(f"left over: {names}")
 
@@ -398,6 +411,8 @@ class Device:
         state = state_of(ota)
         if outcome and state == "idle":
             self.outcome = outcome[0]
+            if self.fills:
+                empty(self.storages)
             if self.tree != self._expected(outcome[0]):
                 raise AssertionError(f"the outcome {outcome} is not what is there")
             wanted = "installed" if self.scenario == "confirm" else "rolled back"
@@ -405,6 +420,8 @@ class Device:
                 raise AssertionError(f"the outcome is {outcome}")
             return True
         if state == "trial":
+            if self.fills:
+                fill(self.storages)
             if self.scenario == "confirm":
                 ota.confirm()
             elif self.scenario == "rollback":
@@ -419,6 +436,25 @@ class Device:
 
     def _expected(self, outcome: str) -> dict[str, bytes]:
         return self.new if outcome == "installed" else self.old
+
+
+def fill(storages: list[Storage]) -> None:
+    """Fill all that is free, to the last byte that can be written."""
+    for storage in storages:
+        for size_bytes in (4096, 64):
+            try:
+                while True:
+                    with open(storage.path + FILLER, "ab") as filler:
+                        filler.write(bytes(size_bytes))
+            except OSError:
+                if not power.on:
+                    raise
+
+
+def empty(storages: list[Storage]) -> None:
+    for storage in storages:
+        if is_there(storage.path + FILLER):
+            os.remove(storage.path + FILLER)
 
 
 class Library:
@@ -459,7 +495,7 @@ def read_folder(folder: str, tree: dict[str, bytes]) -> None:
         if entry[1] == 0x4000:
             if not entry[0].startswith(".ota"):
                 read_folder(path, tree)
-        elif not entry[0].startswith("ota_prev") and path != FILLER:
+        elif not entry[0].startswith("ota_prev") and not path.endswith(FILLER):
             with open(path, "rb") as source:
                 tree[path[1:]] = source.read()
     if empty:
@@ -507,7 +543,7 @@ def fill_the_flash(device: Device) -> None:
 
 def main() -> None:
     kind, scenario, size = sys.argv[2:5]
-    device = Device(kind, scenario, size == "small")
+    device = Device(kind, scenario, size)
     for job in sys.argv[5:]:
         if job == "count":
             attempt(device, job, [])

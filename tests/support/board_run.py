@@ -98,10 +98,24 @@ def install_stand_ins(kind: str, port: int, settings: dict[str, str]) -> None:
     chip.Air.start(settings["wifi"])
 
 
+def renaming_os(folder: str, flash: str) -> chip.Namespace:
+    """Return the module os with a rename that works: that of a folder loses its first path."""
+
+    def on_host(path: str) -> str:
+        if path.startswith("/sd/"):
+            return HOST + folder + path
+        return HOST + folder + "/flash" + path[len(flash) :]
+
+    members = {name: getattr(os, name) for name in dir(os)}
+    members["rename"] = lambda old, new: os.rename(on_host(old), on_host(new))
+    return chip.Namespace(**members)
+
+
 def mount(library: str, folder: str, flash: str) -> None:
-    vfs.mount(vfs.VfsPosix("/"), HOST)
+    vfs.mount(vfs.VfsPosix(), HOST)
     vfs.umount("/")
     vfs.mount(vfs.VfsPosix(folder + "/flash"), flash or "/")
+    sys.modules["os"] = renaming_os(folder, flash)
     os.chdir(flash or "/")
     chip.Disk.folder = HOST + folder
     sys.path[:] = ["", flash, flash + "/lib", HOST + library]

@@ -9,7 +9,11 @@ from tests.support.esp_image import esp_image, full_flash_image
 from tests.support.trees import write_tree
 
 BOOT_PY = b"import ota_boot\nota_boot.run()\n"
-KEPT = {"flash/boot.py": BOOT_PY, "flash/lib/ota_recovery.py": b"RECOVERY = 1\n"}
+KEPT = {
+    "flash/boot.py": BOOT_PY,
+    "flash/lib/ota_http.py": b"HTTP = 1\n",
+    "flash/lib/ota_recovery.py": b"RECOVERY = 1\n",
+}
 BASE = {**KEPT, "flash/main.py": b"1\n"}
 IMAGE = esp_image("1.0.1", b"firmware " * 500)
 # 187 bytes, or 547 once they are percent-encoded.
@@ -139,6 +143,9 @@ CASES = [
     _step(_RECOVERY, BASE, {"flash/boot.py": BOOT_PY, "flash/main.py": b"1\n"},
           "flash/lib/ota_recovery.py",
           "is missing, but 1.0.0 has it, and devices need it to recover", "put it back"),
+    _step("the library is not taken away", BASE,
+          {path: BASE[path] for path in BASE if "ota_http" not in path}, "flash/lib/ota_http.py",
+          "is missing, but 1.0.0 has it, and devices need it for updates", "put it back"),
     _step("`boot.py` still starts recovery", BASE, {**BASE, "flash/boot.py": b"import main\n"},
           "flash/boot.py", "does not start recovery, but that of 1.0.0 does",
           "put the two lines with ota_boot back"),

@@ -4,9 +4,11 @@ A test that starts a process or opens a connection is marked ``real``; ``make ch
 those out. One that does so without the mark fails, wherever it is run.
 """
 
+import gc
 import os
 import sys
 from collections.abc import Callable, Generator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,9 @@ from tests.support.trees import SMALL_TREE, write_tree
 # What Python tells its audit hooks of processes and connections, see the library reference.
 REAL = {"subprocess.Popen", "os.fork", "os.posix_spawn", "os.system", "socket.bind"}
 REAL |= {"socket.connect"}
+
+# How many workers there are beside one for each core.
+WAITING_WORKERS = 2
 
 # The property of a test's report with what is to be read beside the dots.
 TOLD_AT_THE_END = "told at the end"
@@ -53,9 +58,32 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, Any, Any]:
         in_memory.name = ""
 
 
+# Without xdist nobody calls it.
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    # More than there are cores: many tests wait for a time-out or for a server of their own.
+    return (os.cpu_count() or 1) + WAITING_WORKERS
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    # Tests that run side by side end together if the long ones do not come last.
-    items.sort(key=lambda item: item.get_closest_marker("long") is None)
+    # xdist gives each worker one stretch of the list. They end together if none has all the long
+    # tests, and none has one of them last.
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    total = len(items)
+    long = [item for item in items if item.get_closest_marker("long")]
+    others = iter([item for item in items if not item.get_closest_marker("long")])
+    items.clear()
+    for worker in range(workers):
+        its_long = long[worker::workers]
+        stretch = (total - len(items)) // (workers - worker)
+        items += [*its_long, *islice(others, max(0, stretch - len(its_long)))]
+
+
+def pytest_collection_finish() -> None:
+    # The device library collects garbage whenever it unloads a module, hundreds of times in a
+    # test. What all the tests are made of is none, and isn't looked at again each time.
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

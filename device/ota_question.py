@@ -3,7 +3,7 @@
 import os
 
 from ota_errors import is_sha256
-from ota_files import FOLDER, INCOMPLETE, OWN, REFUSED, exists
+from ota_files import FOLDER, INCOMPLETE, OWN, REFUSED, ROOM, exists, remove
 
 UNQUOTED = "-._~"
 
@@ -47,6 +47,9 @@ def _prepare_folders(layout):
     for name in ("outcome", REFUSED):
         if not exists(layout.folder + "/" + name):
             open(layout.folder + "/" + name, "w").close()
+    # An abandoned update's; while there is a journal, going back needs it.
+    if not exists(layout.path):
+        remove(layout.folder + "/" + ROOM)
     try:
         _open_all(layout.folder)
     except OSError as error:

@@ -271,4 +271,4 @@ def test_a_root_that_is_not_there_at_the_start_is_waited_for(
         assert_all_to_be_tried_again(server)
         back(small_tree)
         wait_until(lambda: is_served(server))
-        assert said(server, "The release tree is there again") == 1
+        wait_until_said(server, "The release tree is there again", 1)

@@ -25,9 +25,9 @@ from ota_files import (
     make_folders,
     remove,
 )
-from ota_wanted import is_copied, wanted
+from ota_wanted import is_copied, remove_empty_folders, wanted
 
-BUFFER_BYTES = 1024
+BUFFER_BYTES = 512
 
 
 class Placing:
@@ -68,16 +68,13 @@ class Placing:
     def _try(self, step, path, *content):
         self._journal.board.feed_watchdog()
         try:
-            self._check_root(path)
+            root = self._journal.roots[path.split("/", 1)[0]]
+            if root and not exists(root):
+                raise OSError("there is no {}".format(root))
             step(path, *content)
         except OSError as error:
             return error  # still try the others
         return None
-
-    def _check_root(self, path):
-        root = self._journal.roots[path.split("/", 1)[0]]
-        if root and not exists(root):
-            raise OSError("there is no {}".format(root))
 
     def _moves(self, path):
         return path.split("/", 1)[0] in self._journal.moving and not is_copied(path)
@@ -95,7 +92,7 @@ class Placing:
             remove(target)
         if sha256 == NONE:
             remove(target)
-            self._remove_empty_folders(path)
+            remove_empty_folders(self._journal, path)
 
     def _move_to_store(self, path, target, other):
         stored = self._journal.stored(path, other)
@@ -128,14 +125,3 @@ class Placing:
         if sha256 == NONE or not exists(target) or os.stat(target)[6] != size:
             return False
         return file_sha256(target, self._buf) == sha256
-
-    def _remove_empty_folders(self, path):
-        parent = path[: path.rfind("/")]
-        try:
-            while "/" in parent:
-                # An earlier attempt may have removed this one: continue with its parent.
-                if exists(self._journal.absolute(parent)):
-                    os.rmdir(self._journal.absolute(parent))
-                parent = parent[: parent.rfind("/")]
-        except OSError:
-            pass  # not empty

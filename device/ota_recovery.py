@@ -68,7 +68,7 @@ def _run_set(folder, say, options):
         others = _enter(place)
         try:
             # First what needs the most memory in one piece, while there is one.
-            __import__("ota_files")
+            __import__("ota_journal")
             module = __import__("ota_replay")
             loaded = True
             return module.recover(**options)

@@ -1,5 +1,7 @@
 """What the store's contents are needed for; part of recovery, see ota_recovery."""
 
+import os
+
 from ota_files import BOOT_PY, FOLDER, NONE, VERSION_RECORD, exists
 
 # More of them take more memory; fewer, more copies: see Seen.
@@ -98,3 +100,21 @@ def renames(roots, root):
         root: name of the root in question; its library folder exists.
     """
     return not exists(roots[root] + "/" + FOLDER.upper())
+
+
+def remove_empty_folders(layout, path):
+    """Remove the folders above a path that has been removed, as far as they are empty.
+
+    Args:
+        layout: a Layout.
+        path: of a release.
+    """
+    parent = path[: path.rfind("/")]
+    try:
+        while "/" in parent:
+            # An earlier attempt may have removed this one: continue with its parent.
+            if exists(layout.absolute(parent)):
+                os.rmdir(layout.absolute(parent))
+            parent = parent[: parent.rfind("/")]
+    except OSError:
+        pass  # not empty

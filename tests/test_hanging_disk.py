@@ -145,7 +145,7 @@ def test_a_server_whose_disk_hangs_ends_when_it_is_told_to(
         server.process.wait(timeout=10)
         for one in asked:
             assert isinstance(one.exception(), OSError) or one.result()[0] == 503
-    assert any("ends without finishing" in line for line in server.log)
+    wait_until(lambda: any("ends without finishing" in line for line in server.log))
 
 
 def test_new_releases_are_offered_once_the_disk_answers_again(

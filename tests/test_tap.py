@@ -387,7 +387,7 @@ def test_a_daemon_serves_until_it_is_told_to_stop(small_tree: Path, tmp_path: Pa
 def test_the_roots_that_are_given_are_those_of_the_server(root: Path, tmp_path: Path) -> None:
     write_tree(root, {"1.0/app/main.py": b"", "1.1/flash/main.py": b""})
     with running_server(root, tmp_path / "state", "--roots", "app") as server:
-        assert any("/ offers release 1.0," in line for line in server.log)
+        wait_until(lambda: any("/ offers release 1.0," in line for line in server.log))
 
 
 @pytest.mark.real

@@ -377,7 +377,7 @@ class TestFtplib:
         with pytest.raises(ftplib.error_temp, match=r"425 .* from 127\.0\.0\.2, and not from"):
             ftp.nlst()
         assert time.monotonic() - began_s < 10, "the time-out is 30 s"
-        assert any("127.0.0.2 and was refused" in line for line in server.log)
+        wait_until(lambda: any("127.0.0.2 and was refused" in line for line in server.log))
         assert ftp.sendcmd("NOOP").startswith("200")
 
     def test_patterns(self, ftp: ftplib.FTP) -> None:

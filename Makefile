@@ -11,7 +11,7 @@ run: .venv/run/.ready ## Serve the sample release tree
 	@PYTHONPATH='$(CURDIR)' .venv/run/bin/twistd --nodaemon --pidfile= otaserver $(OPTIONS)
 
 test: .venv/test/.ready ## Run all tests, side by side
-	@echo 'Running all tests, which takes about 8 minutes on two idle cores.'
+	@echo 'Running all tests, which takes about 7 minutes on two idle cores.'
 	@.venv/test/bin/python -m pytest $(SIDE_BY_SIDE)
 
 check: lint ## Lint, and run the tests that stay in memory

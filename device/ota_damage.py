@@ -3,7 +3,7 @@
 import os
 
 from ota_errors import StorageError
-from ota_files import FOLDER, INCOMPLETE, REFUSED, VERSION_RECORD, copy_file, exists, file_sha256
+from ota_files import FOLDER, REFUSED, VERSION_RECORD, copy_file, exists, file_sha256
 
 BUFFER_BYTES = 512
 EIO = 5
@@ -45,11 +45,7 @@ def give_up_journal(layout, error):
     if error.args[0] != EIO:
         raise StorageError("the journal can't be read: {}".format(error))
     record = layout.absolute(VERSION_RECORD)
-    lines = ""
-    if exists(record):
-        with open(record, "r") as known:
-            for line in known:
-                lines += "" if line.startswith("RELEASE") else line
-    with open(record, "w") as changed:
-        changed.write(lines + "RELEASE = '{}'\n".format(INCOMPLETE))
+    from ota_ending import mark_incomplete  # a damaged journal is rare
+
+    mark_incomplete(record, record if exists(record) else None)
     move_aside(layout.roots["flash"])

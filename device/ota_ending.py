@@ -49,8 +49,7 @@ def leave_incomplete(journal, reason):
         return  # an earlier boot said so
     record = journal.absolute(VERSION_RECORD)
     try:
-        with open(record, "w") as target:
-            target.write(_old_record(journal) + "RELEASE = '{}'\n".format(INCOMPLETE))
+        mark_incomplete(record, _old_record(journal))
     except OSError:
         # Without a version, too, the next update brings all that is missing.
         remove(record)
@@ -59,16 +58,29 @@ def leave_incomplete(journal, reason):
     _write_outcome(journal, "rolled back", reason)
 
 
-def _old_record(journal):
-    """Return the version record of the old release, without its content id."""
+def mark_incomplete(record, known):
+    """Write a version record that says that the release is not whole.
+
+    Args:
+        record: path of the record.
+        known: path of the record with the versions, None if there is none.
+    """
     text = ""
+    if known:
+        with open(known, "r") as lines:
+            for line in lines:
+                text += "" if line.startswith("RELEASE") else line
+    with open(record, "w") as target:
+        target.write(text + "RELEASE = '{}'\n".format(INCOMPLETE))
+
+
+def _old_record(journal):
+    """Return the path of the old release's version record in the store, None if it has none."""
     with journal.targets(back=True) as targets:
         for path, sha256, _, _, _ in targets:
             if path == VERSION_RECORD and sha256 != NONE:
-                with open(journal.stored(path, sha256), "r") as record:
-                    for line in record:
-                        text += "" if line.startswith("RELEASE") else line
-    return text
+                return journal.stored(path, sha256)
+    return None
 
 
 def _write_outcome(journal, result, reason):

@@ -4,6 +4,7 @@ import os
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from ftplib import FTP, error_temp
 from http.client import HTTPConnection, IncompleteRead
 from pathlib import Path
@@ -166,7 +167,9 @@ def forget(path: Path, from_byte: int = 0) -> None:
     os.close(descriptor)
 
 
-def test_what_the_kernel_has_of_a_local_disk_is_sent_though_it_hangs(tmp_path: Path) -> None:
+@contextmanager
+def served_local_disk(tmp_path: Path) -> Iterator[tuple[HangingDisk, Path, Path, Server]]:
+    """Serve a local disk's tree, whose firmware has just been sent: disk, image, tree, server."""
     write_tree(tmp_path / "source", TREE)
     tree = tmp_path / "tree"
     tree.mkdir()
@@ -175,6 +178,11 @@ def test_what_the_kernel_has_of_a_local_disk_is_sent_though_it_hangs(tmp_path: P
         running_server(tree, tmp_path / "state", *OPTIONS) as server,
     ):
         assert get(server, FIRMWARE)[2] == TREE[FIRMWARE[1:]]
+        yield disk, image, tree, server
+
+
+def test_what_the_kernel_has_of_a_local_disk_is_sent_though_it_hangs(tmp_path: Path) -> None:
+    with served_local_disk(tmp_path) as (disk, image, tree, server):
         gone = tree / PARTS[1][1:]
         forget(gone)
         forget(image)
@@ -193,14 +201,7 @@ def test_what_the_kernel_has_of_a_local_disk_is_sent_though_it_hangs(tmp_path: P
 
 
 def test_what_the_kernel_has_dropped_since_it_was_sent_is_noticed(tmp_path: Path) -> None:
-    write_tree(tmp_path / "source", TREE)
-    tree = tmp_path / "tree"
-    tree.mkdir()
-    with (
-        mounted_image(tmp_path / "source", tmp_path, tree) as (disk, image),
-        running_server(tree, tmp_path / "state", *OPTIONS) as server,
-    ):
-        assert get(server, FIRMWARE)[2] == TREE[FIRMWARE[1:]]
+    with served_local_disk(tmp_path) as (disk, image, tree, server):
         forget(tree / FIRMWARE[1:], 1 << 16)
         forget(image)
         disk.hang()

@@ -62,6 +62,8 @@ def test_names_are_left_behind_in_any_case(name: str, in_case: Callable[[str], s
 @given(PLAIN, st.sampled_from(LEFT_BEHIND_ENDINGS))
 def test_endings_count_at_the_end_only(name: str, ending: str) -> None:
     assert not is_part(name + ending)
+    # Which may itself be such an ending, as in a~.bak.
+    assume(f".{name}" not in LEFT_BEHIND_ENDINGS)
     assert is_part(f"{name}{ending}.{name}")
 
 
